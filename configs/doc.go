@@ -1,0 +1,3 @@
+// Package configs is the job file: one struct composed of the packages' own configs, its
+// defaults, strict decoding, validation and JSON Schema.
+package configs

@@ -1,0 +1,53 @@
+// Package objects is one small view of objects in Cloud Storage and of files on disk:
+// listing with globs, reads of a range at a pinned generation, writes that never replace
+// anything. It does not know what is in them.
+package objects
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+)
+
+// Object is one object or file.
+type Object struct {
+	Name       string // as one opens it: a path, or gs://bucket/name
+	Size       int64
+	Generation string // changes whenever the content may have changed
+}
+
+// The errors that callers branch on; they come wrapped with the object's name.
+var (
+	ErrNotExist = errors.New("does not exist")
+	ErrExist    = errors.New("exists already")
+	ErrChanged  = errors.New("has changed since the run was planned")
+)
+
+// Writer writes one new object, which is not there before Commit, and then whole.
+type Writer interface {
+	io.Writer
+	// Commit makes the object visible and durable, or returns ErrExist where there is
+	// one of that name.
+	Commit(ctx context.Context) error
+	// Abort gives the object up. After Commit it does nothing.
+	Abort() error
+}
+
+// Store is where objects are: a disk, or Cloud Storage. Safe for concurrent use.
+type Store interface {
+	// List yields the objects below a folder (recursively), ordered by the bytes of
+	// their names; a folder that does not exist holds none.
+	List(ctx context.Context, folder string) iter.Seq2[Object, error]
+	// Stat describes one object; ErrNotExist.
+	Stat(ctx context.Context, name string) (Object, error)
+	// Open reads length bytes from offset of exactly the content that o describes
+	// (length -1: to the end); ErrChanged, ErrNotExist, also from Read.
+	Open(ctx context.Context, o Object, offset, length int64) (io.ReadCloser, error)
+	// Create begins a new object.
+	Create(ctx context.Context, name string) (Writer, error)
+	// Copy gives an object a second name; ErrExist where that is taken.
+	Copy(ctx context.Context, from, to string) error
+	// Remove removes one object; removing what is not there is no error.
+	Remove(ctx context.Context, name string) error
+}

@@ -1,0 +1,3 @@
+// Package values is how values travel between Go and Python: JSON text exactly as
+// CPython's json module reads and writes it.
+package values
