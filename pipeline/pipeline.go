@@ -20,15 +20,15 @@ type SplitID string
 // Origin is the place an instance comes from.
 type Origin struct {
 	// URI is the object or file as the job file has it, with the name found.
-	URI string
+	URI string `json:"uri,omitempty"`
 	// Line counts from 1, blank lines included. In a split that begins inside a file it
 	// counts from the split's begin until Split.Locate has made it the file's own.
 	// 0 where the source has no lines.
-	Line int64
+	Line int64 `json:"line,omitempty"`
 	// Offset is the byte at which the line begins; -1 where the file is compressed.
-	Offset int64
+	Offset int64 `json:"offset"`
 	// MessageID is set instead of the rest by streams.
-	MessageID string
+	MessageID string `json:"message_id,omitempty"`
 }
 
 // Instance is one JSON value to predict on. Its slices belong to the batch that holds it.

@@ -1,0 +1,79 @@
+package pipeline
+
+import (
+	"fmt"
+	"sync"
+)
+
+// hopeless is how many instances must have failed, all of them, for a run to be given up
+// before errors.min_instances are there to be judged.
+const hopeless = 100
+
+// budget counts outcomes as soon as they are known, while a batch is still being divided
+// too, and ends the run when more have failed than the job allows.
+type budget struct {
+	config   ErrorsConfig
+	counters *Counters
+
+	mu                sync.Mutex
+	predicted, failed int64
+}
+
+func newBudget(config ErrorsConfig, before Tally, counters *Counters) *budget {
+	return &budget{config: config, counters: counters, predicted: before.Predicted, failed: before.Failed}
+}
+
+// count adds outcomes and returns a *Error when the budget is spent.
+func (b *budget) count(predicted, failed int64, last *Failure) error {
+	b.counters.Predicted.Add(predicted)
+	b.counters.Failed.Add(failed)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.predicted += predicted
+	b.failed += failed
+	total := b.predicted + b.failed
+	judged := total >= b.config.MinInstances || (b.failed >= hopeless && b.predicted == 0)
+	return b.config.judge(b.predicted, b.failed, judged, last)
+}
+
+// refused takes one prediction back that the sink refused.
+func (b *budget) refused() error {
+	b.counters.Predicted.Add(-1)
+	b.mu.Lock()
+	b.predicted--
+	b.mu.Unlock()
+	return b.count(0, 1, nil)
+}
+
+// Judge holds the outcomes of a whole run against the limits: a *Error with FixInput when
+// more have failed than the job allows.
+func (c *ErrorsConfig) Judge(t *Tally) error {
+	return c.judge(t.Predicted, t.Failed, true, nil)
+}
+
+func (c *ErrorsConfig) judge(predicted, failed int64, ratio bool, last *Failure) error {
+	total := predicted + failed
+	var limit string
+	switch {
+	case failed == 0:
+		return nil
+	case c.MaxFailures >= 0 && failed > c.MaxFailures:
+		limit = fmt.Sprintf("errors.max_failures (%d)", c.MaxFailures)
+	case ratio && c.MaxFailureRatio < 1 && float64(failed) > c.MaxFailureRatio*float64(total):
+		limit = fmt.Sprintf("errors.max_failure_ratio (%g)", c.MaxFailureRatio)
+	default:
+		return nil
+	}
+	e := &Error{
+		Remedy:  FixInput,
+		Phase:   PhasePredict,
+		Type:    "TooManyFailures",
+		Message: fmt.Sprintf("%d of %d instances failed (%.3g %%), more than %s allows", failed, total, 100*float64(failed)/float64(total), limit),
+		Hint:    "mend the data or the Predictor and run the same command again, or raise the limit if so many failures are expected",
+	}
+	if last != nil {
+		e.Message += fmt.Sprintf("; the last one: %s: %s", last.Type, cut(last.Message, 200))
+		e.Traceback = last.Traceback
+	}
+	return e
+}

@@ -1,0 +1,367 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cpr-batch/cpr-batch/pipeline"
+)
+
+// fakePool answers calls with a function that plays the Predictor. It counts calls,
+// deaths and replacements.
+type fakePool struct {
+	// answer plays one call on one worker. It returns a prediction text for each input,
+	// or what went wrong.
+	answer func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError)
+	// delay, when set, is how long a call takes; a call longer than its limit is Stuck.
+	delay func(inputs []string) time.Duration
+
+	mu       sync.Mutex
+	workers  []*fakeWorker
+	next     pipeline.WorkerID
+	calls    [][]string
+	limits   []time.Duration
+	died     int
+	replaced int
+	busy     int
+	mostBusy int
+}
+
+// fakeWorker is one worker process, with whatever a Predictor keeps on self.
+type fakeWorker struct {
+	id       pipeline.WorkerID
+	poisoned bool
+}
+
+func newFakePool(workers int, answer func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError)) *fakePool {
+	p := &fakePool{answer: answer}
+	for range workers {
+		p.spawn()
+	}
+	return p
+}
+
+func (p *fakePool) spawn() {
+	p.next++
+	p.workers = append(p.workers, &fakeWorker{id: p.next})
+}
+
+// remove takes a worker out; the caller holds mu.
+func (p *fakePool) remove(id pipeline.WorkerID) bool {
+	for i, w := range p.workers {
+		if w.id == id {
+			p.workers = append(p.workers[:i], p.workers[i+1:]...)
+			p.spawn()
+			return true
+		}
+	}
+	return false
+}
+
+func (p *fakePool) pick(id pipeline.WorkerID) *fakeWorker {
+	if id == 0 {
+		return p.workers[len(p.calls)%len(p.workers)]
+	}
+	for _, w := range p.workers {
+		if w.id == id {
+			return w
+		}
+	}
+	return nil
+}
+
+func (p *fakePool) Predict(ctx context.Context, c pipeline.Call) (pipeline.Answer, error) {
+	inputs := make([]string, len(c.Instances))
+	for i, in := range c.Instances {
+		inputs[i] = string(in.Input)
+	}
+	p.mu.Lock()
+	w := p.pick(c.Worker)
+	if w == nil {
+		p.mu.Unlock()
+		return pipeline.Answer{}, pipeline.ErrWorkerGone
+	}
+	p.calls = append(p.calls, inputs)
+	p.limits = append(p.limits, c.Limit)
+	p.busy++
+	p.mostBusy = max(p.mostBusy, p.busy)
+	var d time.Duration
+	if p.delay != nil {
+		d = p.delay(inputs)
+	}
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.busy--
+		p.mu.Unlock()
+	}()
+
+	if p.delay != nil {
+		if c.Limit > 0 && d > c.Limit {
+			if err := sleep(ctx, c.Limit); err != nil {
+				return pipeline.Answer{}, err
+			}
+			return pipeline.Answer{}, p.failed(w, &pipeline.CallError{Kind: pipeline.Stuck, Died: true,
+				Failure: pipeline.Failure{Phase: pipeline.PhaseTimeout, Type: pipeline.TypeTimeout, Message: "no answer within " + c.Limit.String()}})
+		}
+		if err := sleep(ctx, d); err != nil {
+			return pipeline.Answer{}, err
+		}
+	}
+	p.mu.Lock()
+	predictions, failed := p.answer(w, inputs) // serially, as one worker does
+	p.mu.Unlock()
+	if failed != nil {
+		return pipeline.Answer{}, p.failed(w, failed)
+	}
+	answer := pipeline.Answer{Worker: w.id}
+	for _, text := range predictions {
+		answer.Outcomes = append(answer.Outcomes, pipeline.Outcome{Prediction: []byte(text)})
+	}
+	return answer, nil
+}
+
+func (p *fakePool) failed(w *fakeWorker, e *pipeline.CallError) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failed := *e
+	failed.Worker = w.id
+	if failed.Died {
+		p.died++
+		p.remove(w.id)
+	}
+	return &failed
+}
+
+func (p *fakePool) Replace(id pipeline.WorkerID, _ string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.remove(id) {
+		p.replaced++
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// echo predicts "p(<input>)".
+func echo(inputs []string) []string {
+	out := make([]string, len(inputs))
+	for i, in := range inputs {
+		out[i] = "p(" + in + ")"
+	}
+	return out
+}
+
+func raised(kind pipeline.CallKind, typ string) *pipeline.CallError {
+	e := &pipeline.CallError{Kind: kind, Failure: pipeline.Failure{Phase: pipeline.PhasePredict, Type: typ, Message: "bad"}}
+	if kind == pipeline.Crashed {
+		e.Died, e.Failure = true, pipeline.Failure{Phase: pipeline.PhaseCrash, Type: pipeline.TypeCrash, Message: "exit status 7"}
+	}
+	return e
+}
+
+func contains(inputs []string, bad string) bool {
+	for _, in := range inputs {
+		if strings.Contains(in, bad) {
+			return true
+		}
+	}
+	return false
+}
+
+// fileSource plays files: splits of given lines, read in order, given up when ctx ends.
+type fileSource struct {
+	splits [][]string
+	next   int
+	broken map[int]error // read error at the end of split i
+	onRead func()
+
+	mu      sync.Mutex
+	settled map[pipeline.SplitID]error
+}
+
+func (s *fileSource) Next(ctx context.Context) (pipeline.Split, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if s.next == len(s.splits) {
+		return nil, io.EOF
+	}
+	i := s.next
+	s.next++
+	return &fileSplit{source: s, id: pipeline.NewSplitID(i, len(s.splits)), lines: s.splits[i], err: s.broken[i]}, nil
+}
+
+func (s *fileSource) Close() error { return nil }
+
+type fileSplit struct {
+	source *fileSource
+	id     pipeline.SplitID
+	lines  []string
+	at     int
+	err    error
+}
+
+func (s *fileSplit) ID() pipeline.SplitID { return s.id }
+
+func (s *fileSplit) Read(ctx context.Context, b *pipeline.Batch) error {
+	if s.source.onRead != nil {
+		s.source.onRead()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for s.at < len(s.lines) && len(b.Instances) < b.Limits.Instances {
+		addLine(b, s.lines[s.at], s.at)
+		s.at++
+	}
+	b.Extent = pipeline.Extent{Lines: int64(s.at), Bytes: int64(s.at)}
+	if len(b.Instances) > 0 {
+		return nil
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return io.EOF
+}
+
+// addLine appends an instance; a line "unreadable…" failed while it was read.
+func addLine(b *pipeline.Batch, line string, at int) {
+	from := len(b.Buffer)
+	b.Buffer = append(b.Buffer, line...)
+	text := b.Buffer[from:len(b.Buffer):len(b.Buffer)]
+	in := pipeline.Instance{Origin: pipeline.Origin{URI: "f", Line: int64(at + 1)}, Echo: text, Shown: text, Input: text}
+	if strings.HasPrefix(line, "unreadable") {
+		in.Failure = &pipeline.Failure{Phase: pipeline.PhaseRead, Type: pipeline.TypeLineTooLong, Message: "too long"}
+	}
+	b.Instances = append(b.Instances, in)
+}
+
+func (s *fileSplit) Locate(_ context.Context, o *pipeline.Origin) error {
+	o.URI = "located"
+	return nil
+}
+
+func (s *fileSplit) Settle(_ context.Context, err error) error {
+	s.source.mu.Lock()
+	defer s.source.mu.Unlock()
+	if s.source.settled == nil {
+		s.source.settled = map[pipeline.SplitID]error{}
+	}
+	if _, twice := s.source.settled[s.id]; twice {
+		return fmt.Errorf("split %s settled twice", s.id)
+	}
+	s.source.settled[s.id] = err
+	return nil
+}
+
+// memorySink keeps the lines of committed parts.
+type memorySink struct {
+	refuse string // predictions that hold it become failures of phase write
+	onOpen func(pipeline.SplitID) error
+
+	mu        sync.Mutex
+	parts     map[pipeline.SplitID][]string
+	tallies   map[pipeline.SplitID]pipeline.Tally
+	discarded int
+	open      atomic.Int64
+	mostOpen  int64
+}
+
+func (s *memorySink) Open(_ context.Context, id pipeline.SplitID) (pipeline.Part, error) {
+	if s.onOpen != nil {
+		if err := s.onOpen(id); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.parts[id]; there {
+		return nil, pipeline.ErrCommitted
+	}
+	s.mostOpen = max(s.mostOpen, s.open.Add(1))
+	return &memoryPart{sink: s, id: id}, nil
+}
+
+func (s *memorySink) Close() error { return nil }
+
+type memoryPart struct {
+	sink  *memorySink
+	id    pipeline.SplitID
+	lines []string
+	done  bool
+}
+
+func (p *memoryPart) Write(_ context.Context, b *pipeline.Batch, o []pipeline.Outcome) error {
+	if int64(len(p.lines)) != b.First {
+		return fmt.Errorf("batch at %d came when %d lines were written", b.First, len(p.lines))
+	}
+	for i := range o {
+		if o[i].Failure == nil && p.sink.refuse != "" && strings.Contains(string(o[i].Prediction), p.sink.refuse) {
+			o[i] = pipeline.Outcome{Failure: &pipeline.Failure{Phase: pipeline.PhaseWrite, Type: "Refused", Message: "no"}}
+		}
+		if f := o[i].Failure; f != nil {
+			p.lines = append(p.lines, fmt.Sprintf("%s:%s(%s)", f.Phase, f.Type, b.Instances[i].Echo))
+			continue
+		}
+		p.lines = append(p.lines, string(o[i].Prediction))
+	}
+	return nil
+}
+
+func (p *memoryPart) Commit(_ context.Context, t *pipeline.Tally) error {
+	p.sink.mu.Lock()
+	defer p.sink.mu.Unlock()
+	if p.sink.parts == nil {
+		p.sink.parts, p.sink.tallies = map[pipeline.SplitID][]string{}, map[pipeline.SplitID]pipeline.Tally{}
+	}
+	if _, there := p.sink.parts[p.id]; there {
+		return pipeline.ErrCommitted
+	}
+	p.sink.parts[p.id], p.sink.tallies[p.id] = p.lines, *t
+	p.done = true
+	return nil
+}
+
+func (p *memoryPart) Discard() error {
+	p.sink.open.Add(-1)
+	if !p.done {
+		p.sink.mu.Lock()
+		defer p.sink.mu.Unlock()
+		p.sink.discarded++
+	}
+	return nil
+}
+
+// numbered gives lines "<prefix>0" … of a split.
+func numbered(prefix string, n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("%s%d", prefix, i)
+	}
+	return lines
+}
+
+// newJob gives a job with everything set but what the test is about.
+func newJob(source pipeline.Source, sink pipeline.Sink, pool pipeline.Pool) *pipeline.Job {
+	return &pipeline.Job{
+		Source: source, Sink: sink, Pool: pool,
+		Batch: pipeline.Limits{Instances: 16, Bytes: 1 << 20}, Timeout: 5 * time.Minute,
+		Errors: pipeline.ErrorsConfig{MaxFailures: -1, MaxFailureRatio: 1, MinInstances: 1000, Retries: 3},
+		Splits: 2, Window: 4, Memory: 1 << 20,
+	}
+}
