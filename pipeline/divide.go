@@ -55,23 +55,8 @@ func (is *isolation) divide(ctx context.Context, g group) error {
 		return err
 	}
 	if suspect(leftFailed) && suspect(rightFailed) {
-		unwell, err := is.test(ctx, leftFailed, rightFailed)
-		if err != nil {
+		if leftFailed, rightFailed, err = is.doubt(ctx, g, leftFailed, rightFailed); err != nil {
 			return err
-		}
-		if unwell {
-			if leftFailed, err = is.call(ctx, left); err != nil {
-				return err
-			}
-			if suspect(leftFailed) {
-				// The right half must not meet a worker that the left one has harmed.
-				if _, err = is.test(ctx, leftFailed); err != nil {
-					return err
-				}
-			}
-			if rightFailed, err = is.call(ctx, right); err != nil {
-				return err
-			}
 		}
 	}
 	if leftFailed != nil {
@@ -83,6 +68,35 @@ func (is *isolation) divide(ctx context.Context, g group) error {
 		return is.treat(ctx, right, rightFailed, divided)
 	}
 	return nil
+}
+
+// doubt puts the workers on which both halves of a group have failed to the test, and calls
+// a half again that met an unwell one. It returns what then failed.
+func (is *isolation) doubt(ctx context.Context, g group, leftFailed, rightFailed *CallError) (*CallError, *CallError, error) {
+	left, right := g.halves()
+	well := WorkerID(0)
+	halves := []struct {
+		group
+		failed *CallError
+	}{{left, leftFailed}, {right, rightFailed}}
+	for i := range halves {
+		half := &halves[i]
+		if half.failed.Worker == well {
+			continue
+		}
+		unwell, err := is.test(ctx, half.failed)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !unwell {
+			well = half.failed.Worker
+			continue
+		}
+		if half.failed, err = is.call(ctx, half.group); err != nil {
+			return nil, nil, err
+		}
+	}
+	return halves[0].failed, halves[1].failed, nil
 }
 
 // suspect says whether a failed call leaves a live worker that it may have harmed, or
@@ -116,50 +130,46 @@ func (is *isolation) convict(ctx context.Context, g group, failed *CallError) er
 	return is.fail(ctx, g.from, &failed.Failure)
 }
 
-// test tries an instance that is known to be good on the workers of failed calls, and
-// replaces those that fail it. It says whether one was unwell, or is gone, so that the
-// failed calls prove nothing.
-func (is *isolation) test(ctx context.Context, failed ...*CallError) (bool, error) {
+// test tries an instance that is known to be good on the worker of a failed call, and
+// replaces the worker if it fails that too. It says whether the worker was unwell, or is
+// gone, so that the failed call proves nothing.
+func (is *isolation) test(ctx context.Context, failed *CallError) (bool, error) {
 	good := is.good.Load()
 	if good == nil {
 		return is.replaceUntested(failed), nil
 	}
-	unwell := false
-	tested := WorkerID(0)
-	for _, f := range failed {
-		if f.Worker == tested {
-			continue
-		}
-		tested = f.Worker
-		c := *good
-		c.Worker = f.Worker
-		answer, err := is.ask(ctx, c)
-		var again *CallError
-		switch {
-		case err == nil && answer.Outcomes[0].Failure == nil:
-		case err == nil, errors.As(err, &again):
-			unwell = true
-			is.pool.Replace(f.Worker, "an instance that it had predicted before failed after "+f.Failure.Type)
-		case errors.Is(err, ErrWorkerGone):
-			unwell = true
-		default:
-			return false, err
-		}
+	c := *good
+	c.Worker = failed.Worker
+	answer, err := is.ask(ctx, c)
+	var again *CallError
+	switch {
+	case err == nil && answer.Outcomes[0].Failure == nil:
+		is.recovered(failed.Worker)
+		return false, nil
+	case err == nil, errors.As(err, &again):
+		is.replace(failed.Worker, "an instance that had been predicted before failed after "+failed.Failure.Type)
+		return true, nil
+	case errors.Is(err, ErrWorkerGone):
+		return true, nil
 	}
-	return unwell, nil
+	return false, err
 }
 
 // replaceUntested takes the place of a test while nothing has been predicted yet, so that
-// no instance is known to be good: the first bad instance of a run may have poisoned every
-// worker. A few times a run the workers are replaced on suspicion.
-func (is *isolation) replaceUntested(failed []*CallError) bool {
-	if is.suspicions.Add(1) > maxSuspicions {
+// no instance is known to be good. The first failure of a worker is believed: nothing can
+// have harmed it before. One that has failed before is replaced on suspicion, a few times
+// a run.
+func (is *isolation) replaceUntested(failed *CallError) bool {
+	if !failed.harmed || is.suspicions.Add(1) > maxSuspicions {
 		return false
 	}
-	for _, f := range failed {
-		is.pool.Replace(f.Worker, "nothing has been predicted yet, and it failed with "+f.Failure.Type)
-	}
+	is.replace(failed.Worker, "nothing has been predicted yet, and it has failed more than once: "+failed.Failure.Type)
 	return true
+}
+
+func (is *isolation) replace(id WorkerID, why string) {
+	is.pool.Replace(id, why)
+	is.recovered(id)
 }
 
 // lower lets no later call have more than most instances.

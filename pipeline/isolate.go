@@ -44,11 +44,12 @@ type cure struct {
 	suspicions atomic.Int32 // times workers were replaced while good was not known
 
 	mu     sync.Mutex
-	deaths int // isolations that cost lives, since the last prediction
+	deaths int               // isolations that cost lives, since the last prediction
+	harmed map[WorkerID]bool // live workers that failed a call and predicted nothing since
 }
 
 func newCure(j *Job, b *budget, log *slog.Logger) *cure {
-	return &cure{pool: j.Pool, errors: j.Errors, timeout: j.Timeout, budget: b, log: log}
+	return &cure{pool: j.Pool, errors: j.Errors, timeout: j.Timeout, budget: b, log: log, harmed: map[WorkerID]bool{}}
 }
 
 // isolation is one batch in treatment. items are the batch's instances that can be
@@ -217,7 +218,7 @@ func (is *isolation) accept(ctx context.Context, g group, answer Answer) error {
 			continue
 		}
 		if predicted++; predicted == 1 {
-			is.prosper(&is.items[i])
+			is.prosper(&is.items[i], answer.Worker)
 		}
 	}
 	if predicted > 0 {
@@ -227,10 +228,11 @@ func (is *isolation) accept(ctx context.Context, g group, answer Answer) error {
 }
 
 // prosper notes that a worker has predicted an instance well.
-func (is *isolation) prosper(in *Instance) {
+func (is *isolation) prosper(in *Instance, by WorkerID) {
 	is.deaths = 0
 	is.mu.Lock()
 	is.cure.deaths = 0
+	delete(is.harmed, by)
 	is.mu.Unlock()
 	if is.good.Load() == nil && len(in.Input) <= maxKnownGood {
 		known := Instance{Input: append([]byte(nil), in.Input...)}
@@ -259,8 +261,13 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 		is.stuck++
 	}
 	if !failed.Died {
+		is.mu.Lock()
+		failed.harmed = is.harmed[failed.Worker]
+		is.harmed[failed.Worker] = true
+		is.mu.Unlock()
 		return nil
 	}
+	is.recovered(failed.Worker)
 	is.died = true
 	is.deaths++
 	is.log.Warn("worker died", "worker", failed.Worker, "reason", failed.Failure.Message, "instances", g.size())
@@ -269,6 +276,13 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 		return is.giveUp(ctx, is.deaths, failed)
 	}
 	return nil
+}
+
+// recovered forgets what a worker has failed: it is well again, or gone.
+func (c *cure) recovered(id WorkerID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.harmed, id)
 }
 
 // lived ends an isolation that cost lives: it counts as one death, however many it took.

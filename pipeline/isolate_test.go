@@ -376,7 +376,7 @@ func TestTheErrorBudget(t *testing.T) {
 		{"a ratio of 1 is no limit", always, numbered("a", 500),
 			pipeline.ErrorsConfig{MaxFailures: -1, MaxFailureRatio: 1, MinInstances: 1000}, pipeline.Tally{}, 2000, ""},
 		{"max_failures counts", always, numbered("a", 500),
-			pipeline.ErrorsConfig{MaxFailures: 3, MaxFailureRatio: 1, MinInstances: 1000}, pipeline.Tally{}, 20, "max_failures (3)"},
+			pipeline.ErrorsConfig{MaxFailures: 3, MaxFailureRatio: 1, MinInstances: 1000}, pipeline.Tally{}, 130, "max_failures (3)"},
 		{"max_failures that are not reached", raises(pipeline.Raised, "ValueError"), withBad(500, 1, 2, 3),
 			pipeline.ErrorsConfig{MaxFailures: 3, MaxFailureRatio: 1, MinInstances: 1000}, pipeline.Tally{}, 100, ""},
 		{"the ratio is not judged before min_instances", raises(pipeline.Raised, "ValueError"), withBad(500, 1, 2, 3, 4, 5, 6, 7, 8, 9),

@@ -250,6 +250,8 @@ type CallError struct {
 	Died    bool    // the worker is gone
 	Failure Failure // what an instance alone in the call would be given
 	Stderr  string  // the last lines the worker wrote
+
+	harmed bool // the worker had failed before, and predicted nothing since
 }
 
 func (e *CallError) Error() string {

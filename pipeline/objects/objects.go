@@ -14,7 +14,7 @@ import (
 type Object struct {
 	Name       string // as one opens it: a path, or gs://bucket/name
 	Size       int64
-	Generation string // changes whenever the content may have changed
+	Generation string // changes whenever the content may have changed; given to Open, "" takes any
 }
 
 // The errors that callers branch on; they come wrapped with the object's name.
@@ -37,14 +37,17 @@ type Writer interface {
 // Store is where objects are: a disk, or Cloud Storage. Safe for concurrent use.
 type Store interface {
 	// List yields the objects below a folder (recursively), ordered by the bytes of
-	// their names; a folder that does not exist holds none.
+	// their names; a folder that does not exist holds none. An error stands for one
+	// object, named beside it, or for a folder that can not be looked at; the listing
+	// goes on behind it for as long as the caller does.
 	List(ctx context.Context, folder string) iter.Seq2[Object, error]
-	// Stat describes one object; ErrNotExist.
+	// Stat describes one object; ErrNotExist, also for a folder.
 	Stat(ctx context.Context, name string) (Object, error)
 	// Open reads length bytes from offset of exactly the content that o describes
-	// (length -1: to the end); ErrChanged, ErrNotExist, also from Read.
+	// (length -1: to the end); ErrChanged, ErrNotExist, also from Read and Close: who
+	// must know that all of what was read is what o describes looks at Close's error.
 	Open(ctx context.Context, o Object, offset, length int64) (io.ReadCloser, error)
-	// Create begins a new object.
+	// Create begins a new object, and the folders that lead to it.
 	Create(ctx context.Context, name string) (Writer, error)
 	// Copy gives an object a second name; ErrExist where that is taken.
 	Copy(ctx context.Context, from, to string) error

@@ -1,0 +1,141 @@
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Found is an object that a URI of a job file stands for.
+type Found struct {
+	Object Object
+	URI    string // as the job file has it, with the name found
+}
+
+// ErrPattern says that a URI with wildcards is not well formed.
+var ErrPattern = errors.New("is not a valid pattern")
+
+// Match lists what a path of a job file in the folder dir stands for, ordered by name:
+//
+//   - an object of exactly that name, whatever characters are in it;
+//   - else all that is below a folder of exactly that name, at any depth, without names
+//     that begin with "_" or "." and what is below such a folder;
+//   - else what it matches as a pattern: * and ? within a name, [] a class, {a,b} one of
+//     these, ** any number of folders, \ before what shall not be special. A pattern
+//     matches whole names of objects, hidden ones too where it is so written; what is
+//     below a folder it matches needs /** behind it.
+//
+// Nothing found is no error. What was found is returned beside an error, which may join
+// several.
+func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
+	name := resolve(dir, uri)
+	o, err := store.Stat(ctx, name)
+	if err == nil {
+		return []Found{{Object: o, URI: uri}}, nil
+	}
+	if !errors.Is(err, ErrNotExist) {
+		return nil, err
+	}
+	found, err := collect(list(ctx, store, name, isShown), name, strings.TrimRight(uri, "/")+"/", isShown)
+	if len(found) > 0 || err != nil || !hasMeta(uri) {
+		return found, err
+	}
+	if !doublestar.ValidatePattern(uri) {
+		return nil, fmt.Errorf("%s: %w", uri, ErrPattern)
+	}
+	base, pattern := doublestar.SplitPattern(uri)
+	shown := strings.TrimSuffix(uri, pattern)
+	if strings.Contains(shown, `\`) {
+		shown = base + "/" // the name, not how it is written in a pattern
+	}
+	folder := resolve(dir, base)
+	matches := func(rel string) bool { return doublestar.MatchUnvalidated(pattern, rel) }
+	return collect(list(ctx, store, folder, leadsTo(pattern)), folder, shown, matches)
+}
+
+func resolve(dir, uri string) string {
+	if filepath.IsAbs(uri) {
+		return filepath.Clean(uri)
+	}
+	return filepath.Join(dir, uri)
+}
+
+func hasMeta(uri string) bool { return strings.ContainsAny(uri, `*?[{\`) }
+
+// isShown is false for what a folder's name does not stand for.
+func isShown(rel string) bool {
+	for part := range strings.SplitSeq(rel, "/") {
+		if strings.HasPrefix(part, "_") || strings.HasPrefix(part, ".") {
+			return false
+		}
+	}
+	return true
+}
+
+// list is store.List, but where the store can spare us folders in which nothing can
+// match, it does.
+func list(ctx context.Context, store Store, folder string, enter func(rel string) bool) iter.Seq2[Object, error] {
+	if s, ok := store.(interface {
+		listWhere(context.Context, string, func(string) bool) iter.Seq2[Object, error]
+	}); ok {
+		return s.listWhere(ctx, folder, enter)
+	}
+	return store.List(ctx, folder)
+}
+
+// collect keeps what matches; shown stands before the names relative to folder.
+func collect(listing iter.Seq2[Object, error], folder, shown string, matches func(rel string) bool) ([]Found, error) {
+	var found []Found
+	var errs []error
+	for o, err := range listing {
+		rel := relative(folder, o.Name)
+		switch {
+		case err != nil && (o.Name == "" || matches(rel)):
+			errs = append(errs, err)
+		case err == nil && matches(rel):
+			found = append(found, Found{Object: o, URI: shown + rel})
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// relative names what is listed below folder.
+func relative(folder, name string) string {
+	if folder == "." {
+		return name
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(name, folder), "/")
+}
+
+// leadsTo returns whether what pattern matches may be below a folder. It judges element
+// by element, up to one that may stand for several.
+func leadsTo(pattern string) func(rel string) bool {
+	elements := strings.Split(pattern, "/")
+	fixed := 0
+	for fixed < len(elements) && isOneElement(elements[fixed]) {
+		fixed++
+	}
+	return func(rel string) bool {
+		parts := strings.Split(rel, "/")
+		if fixed == len(elements) && len(parts) >= fixed {
+			return false
+		}
+		for i, part := range parts[:min(len(parts), fixed)] {
+			if !doublestar.MatchUnvalidated(elements[i], part) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// isOneElement is false where a part of a pattern between slashes may match a slash, or
+// is cut out of something that does.
+func isOneElement(element string) bool {
+	return doublestar.ValidatePattern(element) && !strings.Contains(element, "**") && !strings.ContainsAny(element, `\`)
+}
