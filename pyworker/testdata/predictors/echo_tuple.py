@@ -1,0 +1,9 @@
+"""Answers with a tuple."""
+
+class Predictor:
+    @classmethod
+    def from_path(cls, model_dir):
+        return cls()
+
+    def predict(self, instances, **kwargs):
+        return tuple(instances)

@@ -1,0 +1,9 @@
+"""Returns one prediction too many."""
+
+class Predictor:
+    @classmethod
+    def from_path(cls, model_dir):
+        return cls()
+
+    def predict(self, instances, **kwargs):
+        return instances + [1]
