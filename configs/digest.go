@@ -1,0 +1,92 @@
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/runs"
+	"github.com/cpr-batch/cpr-batch/pyworker"
+)
+
+// Digest is what decides the output of a run of this job, by named parts: two runs with
+// the same digest write the same. How many workers predict, in batches of what size, and
+// how many failures are allowed are not in it.
+func (j *Job) Digest(splits []pipeline.PlannedSplit, model []pyworker.Print, python pyworker.Interpreter) (runs.Digest, error) {
+	var d runs.Digest
+	source := j.Source.JSONL
+	d.Show("source.jsonl.split_size", source.SplitSize.String())
+	d.Show("source.jsonl.max_line", source.MaxLine.String())
+	d.Show("source.jsonl.field", source.Field)
+	d.Source(splits)
+	d.Show("instance.instance_type", j.Instance.InstanceType)
+	d.Show("instance.key_field", j.Instance.KeyField)
+	d.Show("instance.included_fields", list(j.Instance.IncludedFields))
+	d.Show("instance.excluded_fields", list(j.Instance.ExcludedFields))
+	d.Show("instance.as", j.Instance.As)
+	d.Show("sink", "jsonl")
+	d.Show("sink.jsonl.compression", j.Sink.JSONL.Compression)
+	d.Show("output.instance", echo(j.Output.Instance))
+	d.Show("output.non_finite", j.Output.NonFinite)
+	d.Show("model.prediction_class", j.Model.PredictionClass)
+	d.Show("model.interface", j.Model.Interface)
+	d.Show("model.decode_b64", fmt.Sprint(j.Model.DecodeB64))
+	d.Hide("model.kwargs", string(j.Model.Kwargs))
+	files := make([]runs.File, len(model))
+	for i, p := range model {
+		files[i] = runs.File{Name: p.Name, Sum: p.Sum}
+	}
+	d.Add("model and packages", files)
+	var env strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(j.Python.Env)) {
+		fmt.Fprintf(&env, "%q=%q\n", name, j.Python.Env[name])
+	}
+	d.Hide("python.env", env.String())
+	requirements, err := j.requirements()
+	if err != nil {
+		return d, err
+	}
+	d.Hide("python.requirements", requirements)
+	d.Show("python", fmt.Sprintf("%s %d.%d", python.Implementation, python.Version[0], python.Version[1]))
+	return d, nil
+}
+
+func (j *Job) requirements() (string, error) {
+	r := j.Python.Requirements
+	if r.File == "" {
+		return strings.Join(r.Lines, "\n"), nil
+	}
+	content, err := os.ReadFile(j.Resolve(r.File))
+	if err != nil {
+		return "", &pipeline.Error{
+			Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Message: "python.requirements", Err: err,
+			Hint: "paths in the job file are relative to its folder",
+		}
+	}
+	return string(content), nil
+}
+
+// Resolve returns the local path of a name in the job file: relative ones are relative to
+// the job file's folder.
+func (j *Job) Resolve(name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(j.Dir, name)
+}
+
+func list(names []string) string { return strings.Join(names, ", ") }
+
+func echo(e pipeline.Echo) string {
+	switch {
+	case e.None:
+		return "none"
+	case len(e.Fields) > 0:
+		return list(e.Fields)
+	}
+	return "full"
+}
