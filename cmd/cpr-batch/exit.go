@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/cpr-batch/cpr-batch/configs"
+	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/report"
+)
+
+// signalError is the end that a signal has asked for.
+type signalError struct{ signal syscall.Signal }
+
+func (e signalError) Error() string { return "stopped by " + signalNames[e.signal] }
+
+var signalNames = map[syscall.Signal]string{
+	syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM",
+}
+
+// failedInstances is the end of `predict` when some instance has no prediction.
+type failedInstances struct{ failed, read int64 }
+
+func (e failedInstances) Error() string {
+	return fmt.Sprintf("%d of %d instances have no prediction", e.failed, e.read)
+}
+
+// exitStatus tells a scheduler what to do (JOB 2).
+func exitStatus(err error) int {
+	var stopped signalError
+	var failed failedInstances
+	var e *pipeline.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &stopped):
+		return 128 + int(stopped.signal)
+	case errors.As(err, &failed):
+		return 3
+	case errors.As(err, &e) && e.Remedy != 0:
+		return int(e.Remedy)
+	}
+	return 1
+}
+
+// complain tells on standard error why the program ends.
+func (p *program) complain(err error) {
+	var e *pipeline.Error
+	isOurs := errors.As(err, &e)
+	var problems configs.Problems
+	switch {
+	case p.logFormat == "json" && isOurs:
+		p.log.Error(e.Error(), "phase", string(e.Phase), "type", e.Type, "hint", e.Hint, "traceback", e.Traceback, "stderr", e.Stderr)
+	case p.logFormat == "json":
+		p.log.Error(err.Error())
+	case errors.As(err, &problems):
+		_, _ = fmt.Fprintf(p.stderr, "error: %s\n", e.Message)
+		for _, problem := range problems {
+			_, _ = fmt.Fprintf(p.stderr, "  %s\n", problem)
+		}
+		_, _ = fmt.Fprintf(p.stderr, "what to do: %s\n", e.Hint)
+	case isOurs:
+		_ = report.Explain(p.stderr, e)
+	default:
+		_, _ = fmt.Fprintf(p.stderr, "error: %v\n", err)
+	}
+}
+
+// startLog makes the logger that the flags ask for.
+func (p *program) startLog() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(p.logLevel)); err != nil {
+		return &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
+			Message: fmt.Sprintf("--log-level %q", p.logLevel), Hint: "it is one of debug, info, warn, error"}
+	}
+	log, err := newLog(p, level)
+	if err != nil {
+		return err
+	}
+	p.log = log
+	return nil
+}
+
+func newLog(p *program, level slog.Level) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level}
+	switch p.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(p.stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(p.stderr, options)), nil
+	}
+	format := p.logFormat
+	p.logFormat = "text"
+	return nil, &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
+		Message: fmt.Sprintf("--log-format %q", format), Hint: "it is text or json"}
+}
+
+// drainTimeout is how long a run that was told to stop may finish what it has begun.
+const drainTimeout = 25 * time.Second
+
+// watchSignals gives two contexts: fetch ends at the first signal, work at the second, or
+// when draining has taken too long. The causes are signalErrors.
+func watchSignals(parent context.Context, log *slog.Logger) (work, fetch context.Context, stop func()) {
+	work, endWork := context.WithCancelCause(parent)
+	fetch, endFetch := context.WithCancelCause(work)
+	signals := make(chan os.Signal, 2)
+	for s := range signalNames {
+		// nohup has SIGHUP ignored: that is somebody's wish.
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	done := make(chan struct{})
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		var late <-chan time.Time
+		var cause error
+		for {
+			select {
+			case s := <-signals:
+				if cause != nil {
+					endWork(cause)
+					continue
+				}
+				cause = signalError{s.(syscall.Signal)}
+				log.Info("stopping: what is wholly read is finished; a second signal ends at once", "signal", signalNames[s.(syscall.Signal)])
+				late = time.After(drainTimeout)
+				endFetch(cause)
+			case <-late:
+				endWork(cause)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return work, fetch, func() {
+		signal.Stop(signals)
+		close(done)
+		<-finished
+		endFetch(nil)
+		endWork(nil)
+	}
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cpr-batch/cpr-batch/configs"
+	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
+	"github.com/cpr-batch/cpr-batch/pipeline/report"
+	"github.com/cpr-batch/cpr-batch/pipeline/runs"
+	"github.com/cpr-batch/cpr-batch/pyworker"
+	"github.com/cpr-batch/cpr-batch/sinks"
+	"github.com/cpr-batch/cpr-batch/sources"
+)
+
+const (
+	// batchSize is what `batch.size: auto` means.
+	batchSize = 256
+	// memoryUnderWay bounds the text of instances between source and sink.
+	memoryUnderWay = 64 << 20
+)
+
+type runFlags struct {
+	jobFlags
+	overwrite bool
+	limit     int64
+	report    string
+	progress  report.Mode
+}
+
+func (p *program) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run --config job.yaml",
+		Short: "Run the job",
+		Long: `Run the job. Run again, it carries on where it was: what is committed is not predicted
+again. When it is finished already, it says so and ends with status 0.`,
+		Example: `  cpr-batch run --config job.yaml
+  cpr-batch run --config job.yaml --limit 1000
+  cpr-batch run --config job.yaml --set workers.count=4 --date 2026-11-22`,
+		Args: exactArgs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.runJob(cmd, &f) },
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "remove what an earlier run left in the output folder, and begin anew")
+	cmd.Flags().Int64Var(&f.limit, "limit", 0, "only the first N instances, into the folder limit-N of the output")
+	cmd.Flags().TextVar(&f.progress, "progress", report.Auto, "auto (a bar on a terminal, lines elsewhere), plain (lines), none")
+	cmd.Flags().StringVar(&f.report, "report", "text", "what standard output gets at the end: text (the summary), json (the report alone)")
+	return cmd
+}
+
+func (f *runFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.limit < 0 || cmd.Flags().Changed("limit") && f.limit == 0:
+		return usageError(cmd, fmt.Errorf("--limit %d: it is a number of instances, 1 or more", f.limit))
+	case f.report != "text" && f.report != "json":
+		return usageError(cmd, fmt.Errorf("--report %q: it is text or json", f.report))
+	}
+	return nil
+}
+
+// jobRun is one execution of `run`.
+type jobRun struct {
+	*program
+	flags   *runFlags
+	job     *configs.Job
+	store   objects.Store
+	folder  string // of the output
+	started time.Time
+
+	base     pyworker.Interpreter
+	run      *runs.Run // nil until the plan stands
+	result   pipeline.Result
+	stats    pyworker.Stats
+	progress *report.Progress
+}
+
+func (p *program) runJob(cmd *cobra.Command, f *runFlags) error {
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	job, err := f.load(cmd, p)
+	if err != nil {
+		return err
+	}
+	r := &jobRun{program: p, flags: f, job: job, store: objects.NewLocal(), started: time.Now(), folder: job.Resolve(job.Sink.JSONL.URI)}
+	if f.limit > 0 {
+		r.folder = filepath.Join(r.folder, fmt.Sprintf("limit-%d", f.limit))
+	}
+	r.progress = report.NewProgress(p.stderr, f.progress)
+	p.stderr = r.progress
+	if err := p.startLog(); err != nil {
+		return err
+	}
+	work, fetch, stop := watchSignals(cmd.Context(), p.log)
+	defer stop()
+	return r.conclude(context.WithoutCancel(work), r.do(work, fetch))
+}
+
+// do runs the job up to the point where it is done or something is wrong.
+func (r *jobRun) do(work, fetch context.Context) error {
+	plan, err := r.plan(fetch)
+	if err != nil {
+		return causeOf(fetch, err)
+	}
+	if r.flags.overwrite {
+		if err := runs.Overwrite(fetch, r.store, r.folder); err != nil {
+			return causeOf(fetch, err)
+		}
+	}
+	if r.run, err = runs.Begin(fetch, r.store, r.folder, plan, r.versions()); err != nil {
+		return causeOf(fetch, err)
+	}
+	if r.finished() || len(r.run.State().Committed) == len(r.run.Plan().Splits) {
+		return nil // no worker is needed
+	}
+	return r.predict(work, fetch)
+}
+
+// causeOf is err, or why ctx ended where that is what err says.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (r *jobRun) versions() runs.Versions {
+	v := r.base.Version
+	return runs.Versions{CPRBatch: version, Go: runtime.Version(), Python: fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2])}
+}
+
+// finished says that the run was done before this command.
+func (r *jobRun) finished() bool {
+	return r.run != nil && r.run.State().Condition == runs.Finished
+}
+
+// plan looks at all that decides the output: interpreter, model, packages, input.
+func (r *jobRun) plan(ctx context.Context) (runs.Plan, error) {
+	var prints []pyworker.Print
+	var splits []pipeline.PlannedSplit
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		r.base, err = pyworker.FindInterpreter(ctx, r.job.Python, r.job.Dir)
+		return err
+	})
+	group.Go(func() (err error) {
+		prints, err = pyworker.Fingerprint(ctx, r.job.Dir, r.job.Model, r.job.Resolve(r.job.Sink.JSONL.URI))
+		return err
+	})
+	group.Go(func() (err error) {
+		splits, err = sources.PlanJSONL(ctx, r.store, r.job.Dir, *r.job.Source.JSONL, r.flags.limit)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return runs.Plan{}, err
+	}
+	digest, err := r.job.Digest(splits, prints, r.base)
+	if err != nil {
+		return runs.Plan{}, err
+	}
+	return runs.NewPlan(r.job.Name, r.started, digest, splits)
+}
+
+// rows is how the job arranges the rows of its input.
+func rows(job *configs.Job) sources.Rows {
+	return sources.Rows{Instance: job.Instance, Shown: job.Output.Instance}
+}
+
+// predict runs what is not committed yet.
+func (r *jobRun) predict(work, fetch context.Context) (err error) {
+	logs := newWorkerLogs(filepath.Join(r.folder, "_cpr-batch", "logs"), r.log)
+	defer logs.Close()
+	place, err := openWorkplace(fetch, work, placeConfig{
+		job: r.job, base: r.base, workers: workerCount(r.job.Workers.Count), output: logs.write, log: r.log,
+	})
+	if err != nil {
+		return causeOf(fetch, err)
+	}
+	defer func() {
+		err = errors.Join(err, place.Close(work))
+		r.stats = place.stats()
+	}()
+	source := sources.NewJSONL(r.store, *r.job.Source.JSONL, rows(r.job), r.run.Plan().Splits)
+	sink := sinks.NewJSONL(r.run, r.store, *r.job.Sink.JSONL, r.job.Output)
+	job := newJob(r.job, place.pool, source, sink, r.log)
+	for i := range r.run.State().Committed {
+		record := &r.run.State().Committed[i]
+		job.Before.Add(&record.Tally)
+		source.Known(record.Split, record.Tally.Lines)
+	}
+	r.watch(job, place.pool)
+	defer r.progress.Stop()
+	r.result, err = job.Run(work, fetch)
+	return errors.Join(err, source.Close(), sink.Close())
+}
+
+// newJob is the engine's work for a job file.
+func newJob(job *configs.Job, pool *pyworker.Pool, source pipeline.Source, sink pipeline.Sink, log *slog.Logger) *pipeline.Job {
+	workers := workerCount(job.Workers.Count)
+	size := int(job.Batch.Size)
+	if size == 0 {
+		size = batchSize
+	}
+	return &pipeline.Job{
+		Source: source, Sink: sink, Pool: pool,
+		Batch:    pipeline.Limits{Instances: size, Bytes: int64(job.Batch.MaxBytes), Wait: job.Batch.MaxLatency},
+		Kwargs:   job.Model.Kwargs,
+		Timeout:  job.Workers.PredictTimeout,
+		Errors:   job.Errors,
+		Splits:   workers,
+		Window:   2*workers + 2,
+		Memory:   memoryUnderWay,
+		Counters: new(pipeline.Counters),
+		Log:      log,
+	}
+}
+
+// watch shows the progress of a job until it is stopped.
+func (r *jobRun) watch(job *pipeline.Job, pool *pyworker.Pool) {
+	committed := map[pipeline.SplitID]bool{}
+	for _, record := range r.run.State().Committed {
+		committed[record.Split] = true
+	}
+	var left int64
+	for _, split := range r.run.Plan().Splits {
+		for _, piece := range split.Pieces {
+			if !committed[split.ID] {
+				left += piece.End - piece.Start
+			}
+		}
+	}
+	r.progress.Start(report.Watch{
+		Counters: job.Counters, Bytes: left, Log: r.log,
+		Workers: func() (ready, total int) {
+			stats := pool.Stats()
+			return stats.Ready, stats.Count
+		},
+	})
+}
