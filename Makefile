@@ -7,7 +7,7 @@ RACE      ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 TIMEOUT   ?= 20m
 BENCH     ?= .
 BENCHTIME ?= 1s
-FUZZTIME  ?= 10s
+FUZZTIME  ?= 10000x
 GOLANGCI  ?= go tool -modfile=tools.mod golangci-lint
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ lint: ## formatting, linters, and whether macOS still builds
 bench: ## all benchmarks; BENCH=regexp BENCHTIME=3x
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 1h ./...
 
-fuzz: ## each fuzz target for a while; FUZZTIME=1m
+fuzz: ## each fuzz target for so many inputs; FUZZTIME=1000000x
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2, name[i]; n = 0}' | \
 	while read -r package name; do \
 		echo "$$package $$name"; \

@@ -70,7 +70,7 @@ func (e *Environment) Close() error {
 	if e.lock == nil {
 		return nil
 	}
-	err := e.lock.Close()
+	err := unlock(e.lock)
 	e.lock = nil
 	return err
 }
@@ -119,13 +119,13 @@ func (s Environments) use(ctx context.Context, folder string, base Interpreter) 
 	}
 	record, err := readRecord(folder)
 	if err != nil {
-		_ = lock.Close()
+		_ = unlock(lock)
 		return nil, nil
 	}
 	found := base
 	found.Path = filepath.Join(folder, record.Folder, "bin", "python")
 	if _, err := os.Stat(found.Path); err != nil { // the Python that it rests on is gone
-		_ = lock.Close()
+		_ = unlock(lock)
 		return nil, nil
 	}
 	now := time.Now()
@@ -157,7 +157,7 @@ func (s Environments) make(ctx context.Context, folder string, needs requirement
 	if err != nil || lock == nil {
 		return err
 	}
-	defer func() { _ = lock.Close() }()
+	defer func() { _ = unlock(lock) }()
 	if record, err := readRecord(folder); err == nil {
 		if _, err := os.Stat(filepath.Join(folder, record.Folder, "bin", "python")); err == nil {
 			return nil

@@ -110,7 +110,7 @@ func prune(ctx context.Context, folder string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = lock.Close() }()
+	defer func() { _ = unlock(lock) }()
 	if err := clearEnvironment(folder); err != nil {
 		return false, err
 	}

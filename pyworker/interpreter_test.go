@@ -67,6 +67,11 @@ func TestInterpreterIsAskedWithoutPythonVariables(t *testing.T) {
 	t.Setenv("PYTHONHOME", filepath.Join(t.TempDir(), "nowhere"))
 	t.Setenv("PYTHONPATH", t.TempDir())
 	mustFind(t)
+	// -E alone would not keep them from a script that starts the interpreter.
+	path := writeScript(t, t.TempDir(), "python", `[ -z "$PYTHONHOME$PYTHONPATH" ] && printf '\ncpr-batch-python 3 9 0 cpython\n'`)
+	if _, err := probe(t.Context(), path, probeLimit); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestInterpretersThatAreRefused(t *testing.T) {

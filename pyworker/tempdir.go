@@ -82,7 +82,7 @@ func (t *TempDir) Close() error {
 		return nil
 	}
 	err := removeTree(t.Path)
-	err = errors.Join(err, t.lock.Close())
+	err = errors.Join(err, unlock(t.lock))
 	t.lock = nil
 	if err != nil {
 		return fmt.Errorf("remove the temporary folder: %w", err)

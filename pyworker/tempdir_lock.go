@@ -20,6 +20,12 @@ func flock(file *os.File, how int) error {
 	}
 }
 
+// unlock gives up a lock and closes its file. To close it is not enough: a child that is
+// being started holds a copy until it runs another program.
+func unlock(file *os.File) error {
+	return errors.Join(flock(file, syscall.LOCK_UN), file.Close())
+}
+
 // lockPause is the time between two tries at a lock that somebody else holds.
 const lockPause = 100 * time.Millisecond
 
@@ -43,10 +49,11 @@ func lockPath(ctx context.Context, path string, how int, wait func() error) (*os
 		if err == nil && sameFile(file, path) {
 			return file, nil
 		}
-		_ = file.Close()
 		if err == nil {
+			_ = unlock(file)
 			continue
 		}
+		_ = file.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}

@@ -37,7 +37,7 @@ func TestFoldersOfKilledRunsAreRemoved(t *testing.T) {
 	if err := os.Chmod(shut, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := killed.lock.Close(); err != nil { // as the system does for a dead process
+	if err := unlock(killed.lock); err != nil { // as the system does for a dead process
 		t.Fatal(err)
 	}
 	others := []string{"cpr-batch-notes", "cpr-batch-12", "other-1"}

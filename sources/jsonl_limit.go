@@ -31,7 +31,7 @@ func limited(ctx context.Context, store objects.Store, cfg JSONLConfig, plan []p
 // hold them: all, where there are fewer.
 func countInstances(ctx context.Context, store objects.Store, cfg JSONLConfig, split pipeline.PlannedSplit, limit int64) ([]pipeline.Piece, int64, error) {
 	s := newJSONLSplit(split, JSONLConfig{MaxLine: cfg.MaxLine}, Rows{}, openIn(store))
-	defer s.Settle(ctx, nil)
+	defer func() { _ = s.Settle(ctx, nil) }()
 	var n int64
 	for n < limit {
 		ln, err := s.next(ctx)

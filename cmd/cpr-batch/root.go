@@ -63,7 +63,7 @@ another job · 3 the model or the data is at fault · 128+n ended by signal n wi
 	root.PersistentFlags().StringVar(&p.logFormat, "log-format", "text", "how standard error is written: text, or json (every line)")
 	root.PersistentFlags().StringVar(&p.logLevel, "log-level", "info", "the least level that is logged: debug, info, warn, error")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return p.startLog() }
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(p.runCommand(), p.validateCommand(), p.planCommand(), p.predictCommand(), p.initCommand(),
 		p.schemaCommand(), p.envCommand(), p.versionCommand(), reaperCommand())
 	return root

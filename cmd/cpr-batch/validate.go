@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -141,9 +140,6 @@ func (v *validation) checkPredictor(work, fetch context.Context, store objects.S
 		t.source = sources.NewJSONL(store, *v.job.Source.JSONL, rows(v.job), first)
 	}
 	result, err := v.try(work, fetch, t)
-	var e *pipeline.Error
-	if errors.As(err, &e) {
-	}
 	v.check("predictor", v.job.Model.PredictionClass+" loads", err)
 	if err == nil {
 		v.checkTrial(result)

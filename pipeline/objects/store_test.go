@@ -103,7 +103,10 @@ func testList(t *testing.T, s objects.Store, root string) {
 			t.Error(diff, err, statErr)
 		}
 	}
-	for range s.List(t.Context(), root) {
+	for o, err := range s.List(t.Context(), root) {
+		if err != nil {
+			t.Error(o.Name, err)
+		}
 		break // a listing may be left
 	}
 	if got := names(t, s, path.Join(root, "absent")); got != nil {
@@ -279,7 +282,7 @@ func testContext(t *testing.T, s objects.Store, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
