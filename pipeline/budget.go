@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -33,7 +35,15 @@ func (b *budget) count(predicted, failed int64, last *Failure) error {
 	b.failed += failed
 	total := b.predicted + b.failed
 	judged := total >= b.config.MinInstances || (b.failed >= hopeless && b.predicted == 0)
-	return b.config.judge(b.predicted, b.failed, judged, last)
+	e := b.config.judge(b.predicted, b.failed, judged)
+	if e == nil {
+		return nil
+	}
+	if last != nil {
+		e.Message += fmt.Sprintf("; the last one: %s: %s", last.Type, cut(last.Message, 200))
+		e.Traceback = last.Traceback
+	}
+	return e
 }
 
 // refused takes one prediction back that the sink refused.
@@ -48,10 +58,18 @@ func (b *budget) refused() error {
 // Judge holds the outcomes of a whole run against the limits: a *Error with FixInput when
 // more have failed than the job allows.
 func (c *ErrorsConfig) Judge(t *Tally) error {
-	return c.judge(t.Predicted, t.Failed, true, nil)
+	e := c.judge(t.Predicted, t.Failed, true)
+	if e == nil {
+		return nil
+	}
+	if len(t.Failures) > 0 {
+		most := slices.MaxFunc(t.Failures, func(a, b FailureCount) int { return cmp.Compare(a.Count, b.Count) })
+		e.Message += fmt.Sprintf("; most often %s: %s (%s line %d)", most.Type, most.First.Message, most.First.Source.URI, most.First.Source.Line)
+	}
+	return e
 }
 
-func (c *ErrorsConfig) judge(predicted, failed int64, ratio bool, last *Failure) error {
+func (c *ErrorsConfig) judge(predicted, failed int64, ratio bool) *Error {
 	total := predicted + failed
 	var limit string
 	switch {
@@ -64,16 +82,11 @@ func (c *ErrorsConfig) judge(predicted, failed int64, ratio bool, last *Failure)
 	default:
 		return nil
 	}
-	e := &Error{
+	return &Error{
 		Remedy:  FixInput,
 		Phase:   PhasePredict,
 		Type:    "TooManyFailures",
 		Message: fmt.Sprintf("%d of %d instances failed (%.3g %%), more than %s allows", failed, total, 100*float64(failed)/float64(total), limit),
-		Hint:    "mend the data or the Predictor and run the same command again, or raise the limit if so many failures are expected",
+		Hint:    "Mend the data or the Predictor and run it anew (with --overwrite, or to another output). Where so many failures are expected, raise the limit and run the same command again: what is committed stays.",
 	}
-	if last != nil {
-		e.Message += fmt.Sprintf("; the last one: %s: %s", last.Type, cut(last.Message, 200))
-		e.Traceback = last.Traceback
-	}
-	return e
 }

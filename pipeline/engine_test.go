@@ -43,6 +43,27 @@ func TestRunKeepsEveryInstanceInItsPlace(t *testing.T) {
 	})
 }
 
+func TestBatchesOfASplitAreCalledInOrder(t *testing.T) {
+	t.Parallel()
+	lines := numbered("a", 5000)
+	lines[7] = "unreadable" // a batch without it waits for nobody
+	pool := newFakePool(1, healthy)
+	job := newJob(&fileSource{splits: [][]string{lines}}, &memorySink{}, pool)
+	job.Batch.Instances, job.Window = 1, 50
+	if _, err := job.Run(t.Context(), t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, call := range pool.calls {
+		at := i
+		if i >= 7 {
+			at++
+		}
+		if call[0] != lines[at] {
+			t.Fatalf("call %d was for %s, not %s", i, call[0], lines[at])
+		}
+	}
+}
+
 func nilAsEmpty(s []string) []string { return append(make([]string, 0, len(s)), s...) }
 
 func TestBackPressureBoundsWhatIsUnderWay(t *testing.T) {

@@ -90,6 +90,9 @@ func (p *fakePool) Predict(ctx context.Context, c pipeline.Call) (pipeline.Answe
 	p.limits = append(p.limits, c.Limit)
 	p.busy++
 	p.mostBusy = max(p.mostBusy, p.busy)
+	if c.Queued != nil {
+		c.Queued()
+	}
 	var d time.Duration
 	if p.delay != nil {
 		d = p.delay(inputs)

@@ -182,7 +182,15 @@ func (is *isolation) call(ctx context.Context, g group) (*CallError, error) {
 
 // ask makes a call and counts it.
 func (is *isolation) ask(ctx context.Context, c Call) (Answer, error) {
-	is.task.calls++
+	if is.task.calls++; is.task.calls == 1 {
+		// First calls are made in the order of the batches.
+		select {
+		case <-is.task.before:
+		case <-ctx.Done():
+			return Answer{}, context.Cause(ctx)
+		}
+		c.Queued = is.task.place
+	}
 	answer, err := is.pool.Predict(ctx, c)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -234,8 +234,8 @@ func TestOutOfMemoryLowersTheCeilingForTheRun(t *testing.T) {
 				tooLarge++
 			}
 		}
-		// 64, 32 and 32 of the first batch; one more may be under way already.
-		if tooLarge > 5 {
+		// 64, 32 and 32 of the first batch; three more may be under way already.
+		if tooLarge > 12 {
 			t.Errorf("%d calls were too large: the ceiling was not learnt", tooLarge)
 		}
 	})

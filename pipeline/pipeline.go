@@ -203,6 +203,9 @@ type Call struct {
 	Kwargs    []byte     // one JSON object, or nil
 	// Limit is the time that the worker has for it, from when it begins on it.
 	Limit time.Duration
+	// Queued, when not nil, is called once the call has its place: calls are begun in the
+	// order in which they got theirs.
+	Queued func()
 	// Worker, when not 0, is the only worker that may take the call; ErrWorkerGone when
 	// it is not there any more.
 	Worker WorkerID

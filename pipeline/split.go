@@ -31,8 +31,23 @@ type batchRun struct {
 	outcomes []Outcome
 	calls    int64 // predict calls made for it
 	times    Times
-	weight   int64         // bytes it holds of the run's memory
-	ready    chan struct{} // closed when outcomes are there
+	weight   int64           // bytes it holds of the run's memory
+	ready    chan struct{}   // closed when outcomes are there
+	before   <-chan struct{} // closed when the batch before it has its place with the pool
+	queued   chan struct{}   // closed when this one has
+	once     sync.Once
+}
+
+// place says that the batch has its place with the pool, or needs none.
+func (t *batchRun) place() { t.once.Do(func() { close(t.queued) }) }
+
+// pass lets the next batch take its place also when this one has made no call.
+func (t *batchRun) pass(ctx context.Context) {
+	select {
+	case <-t.before:
+	case <-ctx.Done():
+	}
+	t.place()
 }
 
 // flow reads, predicts and writes the whole split.
@@ -56,6 +71,8 @@ func (s *splitRun) flow(ctx, fetching context.Context) error {
 // length and the run's memory bound how far it runs ahead of the writer.
 func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.Group, queue chan<- *batchRun) error {
 	var first int64
+	before := make(chan struct{})
+	close(before)
 	for {
 		b := s.run.newBatch(s.split.ID(), first)
 		began := time.Now()
@@ -68,7 +85,9 @@ func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.
 			return s.readError(ctx, fetching, err)
 		}
 		first += int64(len(b.Instances))
-		task := &batchRun{split: s, batch: b, weight: min(max(1, int64(len(b.Buffer))), max(1, s.run.job.Memory)), ready: make(chan struct{})}
+		task := &batchRun{split: s, batch: b, before: before, queued: make(chan struct{}), ready: make(chan struct{})}
+		task.weight = min(max(1, int64(len(b.Buffer))), max(1, s.run.job.Memory))
+		before = task.queued
 		if err := s.run.memory.Acquire(ctx, task.weight); err != nil {
 			return context.Cause(ctx)
 		}
@@ -80,6 +99,7 @@ func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.
 		}
 		group.Go(func() error {
 			defer close(task.ready)
+			defer task.pass(ctx)
 			return s.run.cure.predict(ctx, task)
 		})
 	}

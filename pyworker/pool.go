@@ -180,6 +180,9 @@ func (p *Pool) Predict(ctx context.Context, c pipeline.Call) (pipeline.Answer, e
 	p.waiting = append(p.waiting, k)
 	p.dispatch()
 	p.mu.Unlock()
+	if c.Queued != nil {
+		c.Queued()
+	}
 	select {
 	case <-ctx.Done():
 		p.withdraw(k)

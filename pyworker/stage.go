@@ -47,8 +47,9 @@ func Stage(ctx context.Context, dir string, cfg ModelConfig, into string, except
 			return nil, err
 		}
 	}
-	limit := &allowance{what: "the packages", limit: int64(cfg.MaxSize)}
+	limit := &allowance{limit: int64(cfg.MaxSize)} // of all packages together
 	for i, uri := range cfg.PackageURIs {
+		limit.what = "package " + strconv.Quote(uri)
 		folder := filepath.Join(into, "packages", strconv.Itoa(i))
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, stageError("make the folder for package "+strconv.Quote(uri), err)

@@ -44,8 +44,9 @@ func Fingerprint(ctx context.Context, dir string, cfg ModelConfig, except ...str
 		}
 		prints = append(prints, Print{Name: "model.origin", Sum: sum})
 	}
-	limit := &allowance{what: "the packages", limit: int64(cfg.MaxSize)}
+	limit := &allowance{limit: int64(cfg.MaxSize)} // of all packages together
 	for i, uri := range cfg.PackageURIs {
+		limit.what = "package " + strconv.Quote(uri)
 		sum, err := packageSum(ctx, dir, uri, limit, except)
 		if err != nil {
 			return nil, err
