@@ -64,7 +64,7 @@ func (j *Job) requirements() (string, error) {
 	if err != nil {
 		return "", &pipeline.Error{
 			Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Message: "python.requirements", Err: err,
-			Hint: "paths in the job file are relative to its folder",
+			Hint: "Paths in the job file are relative to its folder.",
 		}
 	}
 	return string(content), nil

@@ -81,19 +81,23 @@ func (is *isolation) doubt(ctx context.Context, g group, leftFailed, rightFailed
 	}{{left, leftFailed}, {right, rightFailed}}
 	for i := range halves {
 		half := &halves[i]
-		if half.failed.Worker == well {
-			continue
-		}
-		unwell, err := is.test(ctx, half.failed)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !unwell {
-			well = half.failed.Worker
-			continue
-		}
-		if half.failed, err = is.call(ctx, half.group); err != nil {
-			return nil, nil, err
+		// A worker's first failure is believed: only one that was harmed before, by the
+		// other half perhaps, is doubted again.
+		for trials := 0; trials == 0 || trials < maxRetrials && suspect(half.failed) && half.failed.Harmed; trials++ {
+			if half.failed.Worker == well {
+				break
+			}
+			unwell, err := is.test(ctx, half.failed)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !unwell {
+				well = half.failed.Worker
+				break
+			}
+			if half.failed, err = is.call(ctx, half.group); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	return halves[0].failed, halves[1].failed, nil
@@ -104,10 +108,18 @@ func (is *isolation) doubt(ctx context.Context, g group, leftFailed, rightFailed
 func suspect(failed *CallError) bool { return failed != nil && !failed.Died }
 
 // convict gives the instance of a group of one its failure, unless the worker that failed
-// it was unwell: then another one tries it.
+// it was unwell: then another one tries it. Several workers may have been harmed by then;
+// what those fail does not count.
 func (is *isolation) convict(ctx context.Context, g group, failed *CallError) error {
-	for range maxRetrials {
-		if !suspect(failed) {
+	proof, own := failed, 0 // own: failures on workers that no other call had harmed
+	for trials := 0; suspect(failed) && trials < maxTrials; trials++ {
+		if !failed.Harmed {
+			own++
+		}
+		if !failed.Harmed || own == 0 {
+			proof = failed
+		}
+		if own > maxRetrials {
 			break
 		}
 		unwell, err := is.test(ctx, failed)
@@ -115,19 +127,46 @@ func (is *isolation) convict(ctx context.Context, g group, failed *CallError) er
 			return err
 		}
 		if !unwell {
+			proof = failed
 			break
 		}
-		again, err := is.call(ctx, g)
+		again, err := is.retry(ctx, g)
 		if err != nil || again == nil {
 			return err
 		}
 		failed = again
 	}
-	if failed.Kind == Memory {
+	if !suspect(failed) {
+		proof = failed
+	}
+	if proof.Kind == Memory {
 		// The instance is too large, not the batches: they may be as large as before.
 		is.cure.ceiling.Store(is.ceiling)
 	}
-	return is.fail(ctx, g.from, &failed.Failure)
+	return is.fail(ctx, g.from, &proof.Failure)
+}
+
+// retry calls a group once more, where that is possible on a worker that has shown just
+// now that it is well: unwell ones answer soonest, and so would get most of the calls.
+func (is *isolation) retry(ctx context.Context, g group) (*CallError, error) {
+	good := is.good.Load()
+	if good == nil {
+		return is.call(ctx, g)
+	}
+	answer, err := is.ask(ctx, *good)
+	var failed *CallError
+	switch {
+	case errors.As(err, &failed) && !failed.Died:
+		is.pool.Replace(failed.Worker, "an instance that had been predicted before failed: "+failed.Failure.Type)
+	case err != nil && failed == nil:
+		return nil, err
+	case err == nil && answer.Outcomes[0].Failure == nil:
+		failed, err := is.callOn(ctx, answer.Worker, g)
+		if !errors.Is(err, ErrWorkerGone) {
+			return failed, err
+		}
+	}
+	return is.call(ctx, g)
 }
 
 // test tries an instance that is known to be good on the worker of a failed call, and
@@ -144,10 +183,9 @@ func (is *isolation) test(ctx context.Context, failed *CallError) (bool, error) 
 	var again *CallError
 	switch {
 	case err == nil && answer.Outcomes[0].Failure == nil:
-		is.recovered(failed.Worker)
 		return false, nil
 	case err == nil, errors.As(err, &again):
-		is.replace(failed.Worker, "an instance that had been predicted before failed after "+failed.Failure.Type)
+		is.pool.Replace(failed.Worker, "an instance that had been predicted before failed after "+failed.Failure.Type)
 		return true, nil
 	case errors.Is(err, ErrWorkerGone):
 		return true, nil
@@ -158,18 +196,23 @@ func (is *isolation) test(ctx context.Context, failed *CallError) (bool, error) 
 // replaceUntested takes the place of a test while nothing has been predicted yet, so that
 // no instance is known to be good. The first failure of a worker is believed: nothing can
 // have harmed it before. One that has failed before is replaced on suspicion, a few times
-// a run.
+// a run; what it failed beside that proves nothing either. What errors.retry_on names is
+// not the worker's fault.
 func (is *isolation) replaceUntested(failed *CallError) bool {
-	if !failed.harmed || is.suspicions.Add(1) > maxSuspicions {
+	if !failed.Harmed || failed.Kind == Retry {
 		return false
 	}
-	is.replace(failed.Worker, "nothing has been predicted yet, and it has failed more than once: "+failed.Failure.Type)
+	is.mu.Lock()
+	defer is.mu.Unlock()
+	if is.doubted[failed.Worker] {
+		return true
+	}
+	if len(is.doubted) >= is.gate.suspicions() {
+		return false
+	}
+	is.doubted[failed.Worker] = true
+	is.pool.Replace(failed.Worker, "nothing has been predicted yet, and it has failed more than once: "+failed.Failure.Type)
 	return true
-}
-
-func (is *isolation) replace(id WorkerID, why string) {
-	is.pool.Replace(id, why)
-	is.recovered(id)
 }
 
 // lower lets no later call have more than most instances.

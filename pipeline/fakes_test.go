@@ -36,6 +36,7 @@ type fakePool struct {
 type fakeWorker struct {
 	id       pipeline.WorkerID
 	poisoned bool
+	harmed   bool // has failed its last call
 }
 
 func newFakePool(workers int, answer func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError)) *fakePool {
@@ -118,8 +119,11 @@ func (p *fakePool) Predict(ctx context.Context, c pipeline.Call) (pipeline.Answe
 	}
 	p.mu.Lock()
 	predictions, failed := p.answer(w, inputs) // serially, as one worker does
+	harmed := w.harmed
+	w.harmed = failed != nil
 	p.mu.Unlock()
 	if failed != nil {
+		failed.Harmed = harmed
 		return pipeline.Answer{}, p.failed(w, failed)
 	}
 	answer := pipeline.Answer{Worker: w.id}

@@ -23,8 +23,8 @@ const (
 	// maxRetrials is how often an instance is tried again because the worker that failed
 	// it turned out to be unwell.
 	maxRetrials = 2
-	// maxSuspicions is how often a run replaces workers before anything has been predicted.
-	maxSuspicions = 4
+	// maxTrials is the same with the workers counted that other calls had harmed before.
+	maxTrials = 10
 	// maxKnownGood bounds the text of the instance that is kept to test workers with.
 	maxKnownGood = 1 << 20
 )
@@ -38,18 +38,17 @@ type cure struct {
 	budget  *budget
 	log     *slog.Logger
 
+	gate    *gate
 	good    atomic.Pointer[Call] // one instance that was predicted well
 	ceiling atomic.Int64         // instances a call may have since memory ran out; 0: no such limit
 
-	suspicions atomic.Int32 // times workers were replaced while good was not known
-
-	mu     sync.Mutex
-	deaths int               // isolations that cost lives, since the last prediction
-	harmed map[WorkerID]bool // live workers that failed a call and predicted nothing since
+	mu      sync.Mutex
+	deaths  int               // isolations that cost lives, since the last prediction
+	doubted map[WorkerID]bool // workers that were replaced untested
 }
 
 func newCure(j *Job, b *budget, log *slog.Logger) *cure {
-	return &cure{pool: j.Pool, errors: j.Errors, timeout: j.Timeout, budget: b, log: log, harmed: map[WorkerID]bool{}}
+	return &cure{pool: j.Pool, errors: j.Errors, timeout: j.Timeout, budget: b, log: log, gate: newGate(), doubted: map[WorkerID]bool{}}
 }
 
 // isolation is one batch in treatment. items are the batch's instances that can be
@@ -87,8 +86,7 @@ func (c *cure) predict(ctx context.Context, task *batchRun) error {
 	for g := range is.portions(group{0, len(is.items)}) {
 		failed, err := is.call(ctx, g)
 		if err == nil && failed != nil {
-			is.whole = g.size()
-			err = is.treat(ctx, g, failed, firstTime)
+			err = is.admit(ctx, g, failed)
 		}
 		if err != nil {
 			return err
@@ -159,8 +157,15 @@ func (is *isolation) portions(g group) func(yield func(group) bool) {
 // the call as a whole is returned for treatment. What errors.retry_on names has been
 // repeated by then.
 func (is *isolation) call(ctx context.Context, g group) (*CallError, error) {
+	return is.callOn(ctx, 0, g)
+}
+
+// callOn is call on one worker, if worker is not 0.
+func (is *isolation) callOn(ctx context.Context, worker WorkerID, g group) (*CallError, error) {
 	for attempt := 0; ; attempt++ {
-		answer, err := is.ask(ctx, Call{Instances: is.items[g.from:g.to], Kwargs: is.task.batch.Kwargs, Limit: is.limit(g)})
+		answer, err := is.ask(ctx, Call{
+			Instances: is.items[g.from:g.to], Kwargs: is.task.batch.Kwargs, Limit: is.limit(g), Worker: worker,
+		})
 		if err == nil {
 			return nil, is.accept(ctx, g, answer)
 		}
@@ -226,7 +231,7 @@ func (is *isolation) accept(ctx context.Context, g group, answer Answer) error {
 			continue
 		}
 		if predicted++; predicted == 1 {
-			is.prosper(&is.items[i], answer.Worker)
+			is.prosper(&is.items[i])
 		}
 	}
 	if predicted > 0 {
@@ -235,12 +240,11 @@ func (is *isolation) accept(ctx context.Context, g group, answer Answer) error {
 	return is.budget.count(predicted, 0, nil)
 }
 
-// prosper notes that a worker has predicted an instance well.
-func (is *isolation) prosper(in *Instance, by WorkerID) {
+// prosper notes that an instance has been predicted well.
+func (is *isolation) prosper(in *Instance) {
 	is.deaths = 0
 	is.mu.Lock()
 	is.cure.deaths = 0
-	delete(is.harmed, by)
 	is.mu.Unlock()
 	if is.good.Load() == nil && len(in.Input) <= maxKnownGood {
 		known := Instance{Input: append([]byte(nil), in.Input...)}
@@ -248,6 +252,7 @@ func (is *isolation) prosper(in *Instance, by WorkerID) {
 			Instances: []Instance{known}, Kwargs: append([]byte(nil), is.task.batch.Kwargs...), Limit: is.timeout,
 		})
 	}
+	is.gate.open()
 }
 
 // fail gives item i its failure.
@@ -269,13 +274,8 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 		is.stuck++
 	}
 	if !failed.Died {
-		is.mu.Lock()
-		failed.harmed = is.harmed[failed.Worker]
-		is.harmed[failed.Worker] = true
-		is.mu.Unlock()
 		return nil
 	}
-	is.recovered(failed.Worker)
 	is.died = true
 	is.deaths++
 	is.log.Warn("worker died", "worker", failed.Worker, "reason", failed.Failure.Message, "instances", g.size())
@@ -284,13 +284,6 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 		return is.giveUp(ctx, is.deaths, failed)
 	}
 	return nil
-}
-
-// recovered forgets what a worker has failed: it is well again, or gone.
-func (c *cure) recovered(id WorkerID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.harmed, id)
 }
 
 // lived ends an isolation that cost lives: it counts as one death, however many it took.
@@ -332,7 +325,7 @@ func (is *isolation) giveUp(ctx context.Context, deaths int, failed *CallError) 
 	return &Error{
 		Remedy: FixInput, Phase: failed.Failure.Phase, Type: failed.Failure.Type,
 		Message:   fmt.Sprintf("%s; workers keep dying: %d deaths in a row without one prediction", failed.Failure.Message, deaths),
-		Hint:      "try the Predictor on a few instances with `cpr-batch predict`, which shows what it prints",
+		Hint:      "Try the Predictor on a few instances with `cpr-batch predict`, which shows what it prints.",
 		Traceback: failed.Failure.Traceback,
 		Stderr:    failed.Stderr,
 	}

@@ -210,6 +210,71 @@ func TestAPoisonedWorkerIsFoundAndReplaced(t *testing.T) {
 	}
 }
 
+func TestAPoisonedWorkerIsFoundBeforeAnythingIsKnownToBeGood(t *testing.T) {
+	t.Parallel()
+	poisoned := func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError) {
+		if w.poisoned || contains(inputs, "BAD") {
+			w.poisoned = true
+			return nil, raised(pipeline.Raised, "RuntimeError")
+		}
+		return echo(inputs), nil
+	}
+	for _, workers := range []int{1, 3} {
+		for _, size := range []int{1, 2, 9, 64} {
+			for what, bad := range map[string][]int{"first": {0}, "first two": {0, 1}, "last of the first batch": {size - 1}, "first and another": {0, 40}} {
+				t.Run(fmt.Sprintf("%d workers, batches of %d, the %s", workers, size, what), func(t *testing.T) {
+					t.Parallel()
+					lines := withBad(64, bad...)
+					pool := newFakePool(workers, poisoned)
+					got, _, err := treated(t, pool, size, lines, func(j *pipeline.Job) { j.Window = 2*workers - 1 })
+					if err != nil {
+						t.Fatal(err)
+					}
+					if diff := cmp.Diff(expected(lines, "BAD", "predict:RuntimeError"), got); diff != "" {
+						t.Error(diff)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestCulpritsInEveryBatchThatPoisonTheirWorkersCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
+	answer := func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError) {
+		switch {
+		case w.poisoned:
+			return nil, raised(pipeline.Raised, "RuntimeError")
+		case contains(inputs, "BAD"):
+			w.poisoned = true
+			return nil, raised(pipeline.Raised, "ValueError")
+		}
+		return echo(inputs), nil
+	}
+	var places []int
+	for i := 3; i < 400; i += 20 {
+		places = append(places, i)
+	}
+	for _, workers := range []int{1, 2, 8} {
+		t.Run(fmt.Sprintf("%d workers", workers), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				lines := withBad(400, places...)
+				pool := newFakePool(workers, answer)
+				pool.delay = func(inputs []string) time.Duration { return time.Duration(len(inputs)) * time.Millisecond }
+				got, _, err := treated(t, pool, 20, lines, func(j *pipeline.Job) { j.Window = 2*workers + 1 })
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Each has its own failure, and not that of a worker which another call had poisoned.
+				if diff := cmp.Diff(expected(lines, "BAD", "predict:ValueError"), got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
 func TestOutOfMemoryLowersTheCeilingForTheRun(t *testing.T) {
 	t.Parallel()
 	t.Run("a large batch is no culprit", func(t *testing.T) {
@@ -330,7 +395,7 @@ func TestWorkersThatOnlyDieEndTheRun(t *testing.T) {
 			pool := newFakePool(2, func(*fakeWorker, []string) ([]string, *pipeline.CallError) {
 				return nil, raised(pipeline.Crashed, "")
 			})
-			_, _, err := treated(t, pool, size, numbered("a", 10000), nil)
+			_, _, err := treated(t, pool, size, numbered("a", 10000), func(j *pipeline.Job) { j.Window = 20 })
 			var e *pipeline.Error
 			if !errors.As(err, &e) || e.Remedy != pipeline.FixInput || !strings.Contains(e.Message, "exit status 7") {
 				t.Fatalf("error: %v", err)

@@ -253,8 +253,9 @@ type CallError struct {
 	Died    bool    // the worker is gone
 	Failure Failure // what an instance alone in the call would be given
 	Stderr  string  // the last lines the worker wrote
-
-	harmed bool // the worker had failed before, and predicted nothing since
+	// Harmed says that the worker had failed an earlier call, and predicted nothing since:
+	// what it fails may be another call's fault. Only the pool knows the order of answers.
+	Harmed bool
 }
 
 func (e *CallError) Error() string {

@@ -31,6 +31,7 @@ type call struct {
 type reply struct {
 	worker *worker
 	frame  frame
+	harmed bool // the worker had failed a call before, and predicted nothing since
 	err    error
 }
 
@@ -105,6 +106,11 @@ func readAnswer(c pipeline.Call, f frame, as values.NonFinite) ([]pipeline.Outco
 		}
 	}
 	return outcomes, times, nil
+}
+
+// predicts says whether an answer holds a prediction.
+func predicts(f frame) bool {
+	return len(f.payload) >= 28 && binary.LittleEndian.Uint32(f.payload[24:]) < f.count
 }
 
 // readFailures puts n failures into their places and returns what stands behind them.

@@ -150,6 +150,22 @@ func TestCallFailsWhenThePredictor(t *testing.T) {
 	}
 }
 
+func TestCallErrorTellsAWorkerThatHadFailedBefore(t *testing.T) {
+	t.Parallel()
+	p := startPool(t, poolConfig(t, "raises"))
+	var got []bool
+	for _, in := range []string{"bad", "bad", "good", "bad", "bad"} {
+		if in == "good" {
+			predict(t, p, newTestCall(quoted(in)...))
+			continue
+		}
+		got = append(got, callError(t, p, newTestCall(quoted(in)...)).Harmed)
+	}
+	if diff := cmp.Diff([]bool{false, true, false, true}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCallErrorIsCut(t *testing.T) {
 	t.Parallel()
 	e := callError(t, startPool(t, poolConfig(t, "raises_long")), newTestCall("1"))

@@ -201,7 +201,9 @@ func (p *Pool) conclude(c pipeline.Call, r reply) (pipeline.Answer, error) {
 	if r.frame.kind == kindRaised {
 		var t told
 		if t, err = readTold(r.frame.payload); err == nil {
-			return pipeline.Answer{}, t.callError(r.worker)
+			e := t.callError(r.worker)
+			e.Harmed = r.harmed
+			return pipeline.Answer{}, e
 		}
 	} else {
 		answer := pipeline.Answer{Worker: r.worker.id}

@@ -49,7 +49,7 @@ func Stage(ctx context.Context, dir string, cfg ModelConfig, into string, except
 	}
 	limit := &allowance{limit: int64(cfg.MaxSize)} // of all packages together
 	for i, uri := range cfg.PackageURIs {
-		limit.what = "package " + strconv.Quote(uri)
+		limit.what = "the packages up to " + strconv.Quote(uri)
 		folder := filepath.Join(into, "packages", strconv.Itoa(i))
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, stageError("make the folder for package "+strconv.Quote(uri), err)
@@ -178,6 +178,9 @@ func stageError(doing string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Remedy = pipeline.TryAgain
 		e.Hint = fmt.Sprintf("Model and packages are copied to %s: make room there, or set TMPDIR to a folder on a larger disk.", os.TempDir())
+	case errors.Is(err, syscall.EFBIG):
+		e.Remedy = pipeline.TryAgain
+		e.Hint = "Raise the limit on the size of files (ulimit -f)."
 	case errors.Is(err, fs.ErrPermission):
 		e.Hint = "Give the user who runs the job the right to read it."
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ESTALE):

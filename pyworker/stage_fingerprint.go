@@ -46,7 +46,7 @@ func Fingerprint(ctx context.Context, dir string, cfg ModelConfig, except ...str
 	}
 	limit := &allowance{limit: int64(cfg.MaxSize)} // of all packages together
 	for i, uri := range cfg.PackageURIs {
-		limit.what = "package " + strconv.Quote(uri)
+		limit.what = "the packages up to " + strconv.Quote(uri)
 		sum, err := packageSum(ctx, dir, uri, limit, except)
 		if err != nil {
 			return nil, err

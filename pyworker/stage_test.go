@@ -116,7 +116,7 @@ func TestModelsThatAreRefused(t *testing.T) {
 		"a device":                           {map[string]string{"m/d": "-> /dev/null"}, pyworker.ModelConfig{Origin: "m"}, []string{`"d" is a device`}},
 		"a package that does not exist":      {nil, pyworker.ModelConfig{PackageURIs: []string{"p-1.tar.gz"}}, []string{`package "p-1.tar.gz" does not exist`}},
 		"a package that is a module":         {map[string]string{"predictor.py": "import json"}, pyworker.ModelConfig{PackageURIs: []string{"predictor.py"}}, []string{"a Python module", "Name the folder"}},
-		"packages over the limit together":   {map[string]string{"a/m.py": "12345", "b/n.py": "678"}, pyworker.ModelConfig{PackageURIs: []string{"a", "b"}, MaxSize: 7}, []string{"the packages: over model.max_size", "8 bytes"}},
+		"packages over the limit together":   {map[string]string{"a/m.py": "12345", "b/n.py": "678"}, pyworker.ModelConfig{PackageURIs: []string{"a", "b"}, MaxSize: 7}, []string{`the packages up to "b": over model.max_size`, "8 bytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -38,6 +38,7 @@ type worker struct {
 	next     uint64  // sequence of the next call
 	taken    int     // calls assigned so far
 	loaded   bool
+	harmed   bool      // has failed a call, and predicted nothing since
 	idle     time.Time // since when it has nothing to do; zero: it has
 	deadline time.Time
 	heard    uint64 // bytes when deadline was set
@@ -164,7 +165,8 @@ func (p *Pool) answered(w *worker, f frame) error {
 		w.timer.Stop()
 		w.deadline, w.idle = time.Time{}, time.Now()
 	}
-	k.done <- reply{worker: w, frame: f}
+	k.done <- reply{worker: w, frame: f, harmed: w.harmed}
+	w.harmed = f.kind == kindRaised || w.harmed && !predicts(f)
 	p.dispatch()
 	return nil
 }

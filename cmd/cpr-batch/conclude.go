@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,13 +63,13 @@ func total(records []runs.Record) pipeline.Tally {
 }
 
 // unread is the error of a run that has splits that could not be read to their end, with
-// each of them named.
+// each file named once.
 func (r *jobRun) unread() error {
 	if len(r.result.Unread) == 0 {
 		return nil
 	}
 	e := &pipeline.Error{Remedy: pipeline.FixInput, Phase: pipeline.PhaseRead}
-	var lines []string
+	var lines, hints []string
 	for _, split := range r.result.Unread {
 		var cause *pipeline.Error
 		if !errors.As(split, &cause) {
@@ -77,16 +78,26 @@ func (r *jobRun) unread() error {
 		if cause.Remedy == pipeline.TryAgain {
 			e.Remedy = pipeline.TryAgain
 		}
-		e.Hint = cause.Hint
 		plain := *cause
 		plain.Phase = "" // of all of them alike
-		lines = append(lines, plain.Error())
+		lines, hints = append(lines, plain.Error()), append(hints, cause.Hint)
 	}
-	e.Message = lines[0]
-	if len(lines) > 1 {
-		e.Message = fmt.Sprintf("%d splits could not be read to their end:\n%s", len(lines), strings.Join(lines, "\n"))
+	lines, hints = unique(lines), unique(hints)
+	e.Message, e.Hint = lines[0], strings.TrimSpace(strings.Join(hints, " "))
+	if n := len(r.result.Unread); n > 1 {
+		e.Message = fmt.Sprintf("%d splits could not be read to their end:\n%s", n, strings.Join(lines, "\n"))
 	}
 	return e
+}
+
+// unique is texts with each there once, in the order of their first places.
+func unique(texts []string) []string {
+	seen := make(map[string]bool, len(texts))
+	return slices.DeleteFunc(texts, func(text string) bool {
+		twice := seen[text]
+		seen[text] = true
+		return twice
+	})
 }
 
 func (r *jobRun) report(records []runs.Record, err error) report.Report {

@@ -77,7 +77,7 @@ func (p *program) startLog() error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(p.logLevel)); err != nil {
 		return &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
-			Message: fmt.Sprintf("--log-level %q", p.logLevel), Hint: "it is one of debug, info, warn, error"}
+			Message: fmt.Sprintf("--log-level %q", p.logLevel), Hint: "It is one of debug, info, warn, error."}
 	}
 	log, err := newLog(p, level)
 	if err != nil {
@@ -98,7 +98,7 @@ func newLog(p *program, level slog.Level) (*slog.Logger, error) {
 	format := p.logFormat
 	p.logFormat = "text"
 	return nil, &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
-		Message: fmt.Sprintf("--log-format %q", format), Hint: "it is text or json"}
+		Message: fmt.Sprintf("--log-format %q", format), Hint: "It is text or json."}
 }
 
 // drainTimeout is how long a run that was told to stop may finish what it has begun.

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -75,7 +78,16 @@ func describeSplit(split pipeline.PlannedSplit) (where, stretch string, size int
 		return "-", "-", 0
 	case 1:
 		piece := split.Pieces[0]
-		return piece.URI, fmt.Sprintf("%d-%d", piece.Start, piece.End), size
+		return printable(piece.URI), fmt.Sprintf("%d-%d", piece.Start, piece.End), size
 	}
-	return fmt.Sprintf("%s and %d more", split.Pieces[0].URI, len(split.Pieces)-1), "whole", size
+	return fmt.Sprintf("%s and %d more", printable(split.Pieces[0].URI), len(split.Pieces)-1), "whole", size
+}
+
+// printable is a name as it may stand in a line: in quotes, with escapes, where it has
+// what a terminal would obey or a line can not hold.
+func printable(name string) string {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return name
+	}
+	return strconv.Quote(name)
 }

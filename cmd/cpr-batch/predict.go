@@ -55,7 +55,7 @@ func (p *program) openInstances(name string) (io.ReadCloser, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Err: err,
-			Hint: "name a file of JSON Lines, or - for standard input"}
+			Hint: "Name a file of JSON Lines, or - for standard input."}
 	}
 	return file, nil
 }

@@ -85,7 +85,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 func usageError(cmd *cobra.Command, err error) error {
 	return &pipeline.Error{
 		Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Message: err.Error(),
-		Hint: "`" + cmd.CommandPath() + " --help` tells what may be given",
+		Hint: "`" + cmd.CommandPath() + " --help` tells what may be given.",
 	}
 }
 

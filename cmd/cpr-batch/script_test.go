@@ -45,6 +45,7 @@ func (l leakChecked) Run() int {
 //	noprocess                     nothing started by the scenario is alive, within 2 s
 //	notemp                        no temporary folder is left
 //
+// $REPO is the repository, $PREDICTORS its folder of predictors that misbehave.
 // A scenario that leaves a process behind fails.
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -59,6 +60,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repository)
+			env.Setenv("PREDICTORS", filepath.Join(repository, "pyworker", "testdata", "predictors"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("PATH", python+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Defer(func() {

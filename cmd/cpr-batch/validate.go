@@ -114,7 +114,7 @@ func (v *validation) checkOutput(ctx context.Context, store objects.Store) {
 	case runs.Foreign:
 		err = &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhasePlan,
 			Message: fmt.Sprintf("sink.jsonl.uri: %s holds results that belong to no run: %s", what, strings.Join(state.Foreign, ", ")),
-			Hint:    "choose another folder"}
+			Hint:    "Choose another folder."}
 	}
 	v.check("output", what, err)
 }

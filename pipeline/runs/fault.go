@@ -20,7 +20,7 @@ func Fault(phase pipeline.Phase, verb, name string, err error) error {
 		Remedy:  pipeline.TryAgain,
 		Phase:   phase,
 		Message: fmt.Sprintf("%s %s", verb, name),
-		Hint:    "run the same command again: what is committed stays",
+		Hint:    "Run the same command again: what is committed stays.",
 		Err:     err,
 	}
 	// The system's error names a path too, perhaps one that was made on the way.
@@ -52,7 +52,7 @@ func broken(what, name string, err error) error {
 		Remedy:  pipeline.FixConfig,
 		Phase:   pipeline.PhasePlan,
 		Message: fmt.Sprintf("read %s: %s is damaged", name, what),
-		Hint:    "run with --overwrite to remove this run's files and begin anew, or choose another output",
+		Hint:    "Run with --overwrite to remove this run's files and begin anew, or choose another output.",
 		Err:     err,
 	}
 }
@@ -63,6 +63,6 @@ func otherVersion(what, name string, got int) error {
 		Remedy:  pipeline.FixConfig,
 		Phase:   pipeline.PhasePlan,
 		Message: fmt.Sprintf("read %s: %s has format %d, this version of cpr-batch reads format %d", name, what, got, formatVersion),
-		Hint:    "finish the run with the version that began it, or run with --overwrite to remove its files and begin anew",
+		Hint:    "Finish the run with the version that began it, or run with --overwrite to remove its files and begin anew.",
 	}
 }

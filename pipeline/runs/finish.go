@@ -33,7 +33,7 @@ func (r *Run) Finish(ctx context.Context, report []byte) error {
 			Remedy:  pipeline.TryAgain,
 			Phase:   pipeline.PhaseFinish,
 			Message: fmt.Sprintf("%d of %d parts of %s are not committed", missing, len(r.state.Plan.Splits), r.folder),
-			Hint:    "run the same command again: what is committed stays",
+			Hint:    "Run the same command again: what is committed stays.",
 		}
 	}
 	if err := r.publishAll(ctx, records); err != nil {

@@ -61,7 +61,7 @@ func (p *Plan) Write(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		err = encoder.Encode(&p.Splits[i])
+		err = encodeSplit(encoder, &p.Splits[i])
 	}
 	return errors.Join(err, buffered.Flush())
 }
@@ -83,8 +83,8 @@ func ReadPlan(r io.Reader) (*Plan, error) {
 	}
 	p := &Plan{RunID: h.RunID, Name: h.Name, Started: h.Started, Digest: h.Digest}
 	for i := range h.Splits {
-		var s pipeline.PlannedSplit
-		if err := decoder.Decode(&s); err != nil {
+		s, err := decodeSplit(decoder)
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+2, torn(err))
 		}
 		if s.ID != pipeline.NewSplitID(i, h.Splits) {

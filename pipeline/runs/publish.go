@@ -107,7 +107,7 @@ func lostError(name string) error {
 		Remedy:  pipeline.FixConfig,
 		Phase:   pipeline.PhaseFinish,
 		Message: fmt.Sprintf("%s is gone, although its part was committed", name),
-		Hint:    "put the file back, or run with --overwrite to begin anew",
+		Hint:    "Put the file back, or run with --overwrite to begin anew.",
 	}
 }
 
@@ -116,6 +116,6 @@ func otherContentError(name string) error {
 		Remedy:  pipeline.FixConfig,
 		Phase:   pipeline.PhaseFinish,
 		Message: fmt.Sprintf("%s holds something else than the part that was committed under this name", name),
-		Hint:    "move it away and run the same command again, or run with --overwrite to begin anew",
+		Hint:    "Move it away and run the same command again, or run with --overwrite to begin anew.",
 	}
 }

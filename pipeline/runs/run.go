@@ -190,7 +190,7 @@ func foreignError(folder string, names []string) error {
 		Remedy:  pipeline.FixConfig,
 		Phase:   pipeline.PhasePlan,
 		Message: fmt.Sprintf("%s holds results that are not of a run of this program's: %s", folder, strings.Join(names, ", ")),
-		Hint:    "choose another output, or run with --overwrite to remove them",
+		Hint:    "Choose another output, or run with --overwrite to remove them.",
 	}
 }
 
@@ -204,6 +204,6 @@ func otherJobError(folder string, state State, plan *Plan) error {
 		Phase:  pipeline.PhasePlan,
 		Message: fmt.Sprintf("%s %s another job (run %s of %s): %s", folder, what, state.Plan.RunID,
 			state.Plan.Started.Format(time.RFC3339), strings.Join(differences(state.Plan, plan), "; ")),
-		Hint: "choose another output, or run with --overwrite to remove that run and begin anew",
+		Hint: "Choose another output, or run with --overwrite to remove that run and begin anew.",
 	}
 }
