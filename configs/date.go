@@ -18,6 +18,9 @@ type runDate struct {
 
 var datePattern = regexp.MustCompile(`^date(?:([+-][0-9]{1,5})d)?(?::(.*))?$`)
 
+// dateVariable is the variable that gives the run's date.
+const dateVariable = "CPR_BATCH_DATE"
+
 // isDate says whether the name in ${name} asks for the run's date, well written or not.
 func isDate(name string) bool {
 	rest, ok := strings.CutPrefix(name, "date")
@@ -33,8 +36,8 @@ func taskIndexes() []string {
 func newRunDate(o *Options, zone *time.Location, p *problems) *runDate {
 	given, from := o.Date, "--date"
 	if given == "" {
-		given, _ = o.LookupEnv("CPR_BATCH_DATE")
-		from = "CPR_BATCH_DATE"
+		given, _ = o.LookupEnv(dateVariable)
+		from = dateVariable
 	}
 	if given != "" {
 		t, err := parseDate(given, zone)
@@ -78,7 +81,7 @@ func parseDate(s string, zone *time.Location) (time.Time, error) {
 func (d *runDate) format(name string) (string, error) {
 	m := datePattern.FindStringSubmatch(name)
 	if m == nil {
-		return "", fmt.Errorf("${%s}: write ${date}, ${date-1d}, ${date:%%Y/%%m/%%d} or ${date-1d:%%Y/%%m/%%d}", shorten(name))
+		return "", fmt.Errorf("${%s} is no form of the date: write ${date}, ${date-1d}, ${date:%%Y/%%m/%%d} or ${date-1d:%%Y/%%m/%%d}", shorten(name))
 	}
 	if d.refused != nil {
 		return "", d.refused

@@ -198,6 +198,8 @@ func (d *decoder) scalar(n *node, v reflect.Value, path string) {
 	case reflect.Float64:
 		if f, ok := number(n); ok && d.inRange(n, f, path) {
 			v.SetFloat(f)
+		} else if !ok && (n.kind == kindInteger || n.kind == kindFloat) {
+			d.fail(n, path, "write a finite number")
 		} else if !ok {
 			d.wrong(n, path, "write a number")
 		}

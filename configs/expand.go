@@ -2,6 +2,7 @@ package configs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -37,11 +38,13 @@ func (e *expander) scalar(n *node, path string) {
 	if n.broken || n.substituted || !strings.Contains(n.text, "${") {
 		return
 	}
-	replaced, substituted, err := e.replace(n.text)
-	if err != nil {
+	replaced, substituted, errs := e.replace(n.text)
+	for _, err := range errs {
 		n.broken = true
 		e.problems.add(Problem{File: n.at.file, Line: n.at.line, Column: n.at.column,
 			Key: path, Value: n.show(), Message: err.Error()})
+	}
+	if n.broken {
 		return
 	}
 	n.text, n.substituted = replaced, substituted
@@ -59,14 +62,15 @@ func replacedKind(s string) kind {
 	return kindText
 }
 
-// replace replaces every ${NAME} in s; substituted says whether there was one.
-func (e *expander) replace(s string) (replaced string, substituted bool, err error) {
+// replace replaces every ${NAME} in s; substituted says whether there was one. The errors
+// are those of all the names that can not be replaced.
+func (e *expander) replace(s string) (replaced string, substituted bool, errs []error) {
 	var b strings.Builder
 	for {
 		i := strings.Index(s, "${")
 		if i < 0 {
 			b.WriteString(s)
-			return b.String(), substituted, nil
+			return b.String(), substituted, errs
 		}
 		if i > 0 && s[i-1] == '$' {
 			b.WriteString(s[:i-1])
@@ -77,11 +81,11 @@ func (e *expander) replace(s string) (replaced string, substituted bool, err err
 		b.WriteString(s[:i])
 		name, rest, closed := strings.Cut(s[i+2:], "}")
 		if !closed {
-			return "", false, fmt.Errorf("${ without its }; $${ stands for ${ itself")
+			return "", false, append(errs, errors.New("${ without its }; $${ stands for ${ itself"))
 		}
 		value, err := e.value(name)
 		if err != nil {
-			return "", false, err
+			errs = append(errs, err)
 		}
 		b.WriteString(value)
 		s, substituted = rest, true

@@ -55,7 +55,7 @@ func (d *decoder) json(b *bytes.Buffer, n *node, path string) {
 	case kindFloat:
 		s := jsonFloat(n.text)
 		if s == "" {
-			d.fail(n, path, "JSON has no such number: write it as a text, or leave it away")
+			d.fail(n, path, "JSON has no such number: write it as a text, or leave it out")
 		}
 		b.WriteString(s)
 	case kindText:

@@ -169,6 +169,16 @@ func TestJSONHasPairsOfSurrogates(t *testing.T) {
 	}
 }
 
+func TestJSONHasCharactersThatYAMLHasNot(t *testing.T) {
+	t.Parallel()
+	text := "{\"model\": {\"prediction_class\": \"p.P\", \"kwargs\": {\"a\": \"\u007f\u0085\u0090\ufeff\uffff\\u0001\"}}," +
+		"\"source\": {\"jsonl\": {\"uris\": [\"in.jsonl\"]}}, \"sink\": {\"jsonl\": {\"uri\": \"out\"}}}"
+	job := mustLoad(t, options(text))
+	if got, want := string(job.Model.Kwargs), "{\"a\":\"\u007f\u0085\u0090\ufeff\uffff\\u0001\"}"; got != want {
+		t.Errorf("kwargs = %q, want %q", got, want)
+	}
+}
+
 func TestFolderAndNameComeFromThePath(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

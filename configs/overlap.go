@@ -25,7 +25,7 @@ func (c *checker) overlaps() {
 			continue
 		}
 		for i, n := range uris.items {
-			if n.broken || n.empty() || !isURI(n.text) {
+			if n.broken || n.kind != kindText || n.empty() || !isURI(n.text) {
 				continue
 			}
 			if name := c.matchesOutput(n.text, folder, names); name != "" {

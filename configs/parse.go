@@ -26,13 +26,13 @@ func parse(data []byte, file string, p *problems) *node {
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if utf8.Valid(data) && json.Valid(data) {
+		data = yamlEscapes(data)
+	}
 	if at, message := badCharacter(data); message != "" {
 		at.file = file
 		b.fail(at, "", "", message)
 		return nil
-	}
-	if json.Valid(data) {
-		data = yamlEscapes(data)
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(hideVersion(data)))
 	if err != nil {
@@ -98,6 +98,8 @@ func (b *builder) syntax(err error, data []byte) {
 	switch line := lineOf(data, e.Mark.Line); {
 	case strings.HasPrefix(strings.TrimLeft(line, " "), "\t"):
 		message += "; indent with spaces, not with tabs"
+	case e.Mark.Column >= 1 && e.Mark.Column <= len(line) && line[e.Mark.Column-1] == '*':
+		message += "; a text that begins with * needs quotes"
 	case strings.Contains(line, "${"):
 		message += "; inside [] and {} a value with ${…} needs quotes"
 	}
@@ -125,7 +127,7 @@ func badCharacter(data []byte) (place, string) {
 			at.line++
 			at.column = 0
 		case r == '\t' || r == '\r':
-		case r < ' ', r == 0x7f, r > 0x7f && r < 0xa0 && r != 0x85, r == 0xfeff, r == 0xfffe, r == 0xffff:
+		case isNoYAML(r):
 			return at, fmt.Sprintf("the character %U is not allowed: write it as an escape in double quotes", r)
 		}
 		at.column++
@@ -134,15 +136,20 @@ func badCharacter(data []byte) (place, string) {
 	return place{}, ""
 }
 
+// isNoYAML says whether a YAML file may not have r as it is.
+func isNoYAML(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 && r != 0x85 || r == 0xfeff || r == 0xfffe || r == 0xffff
+}
+
 // yamlEscapes writes what only JSON has in its strings as YAML has it: pairs of escaped
-// surrogates, and characters that YAML takes for the end of a line.
+// surrogates, and characters that YAML refuses or takes for the end of a line.
 func yamlEscapes(data []byte) []byte {
 	out := make([]byte, 0, len(data))
 	for i := 0; i < len(data); {
 		if data[i] != '\\' {
 			r, size := utf8.DecodeRune(data[i:])
-			switch r {
-			case 0x7f, 0x85, 0x2028, 0x2029:
+			switch {
+			case r > ' ' && isNoYAML(r), r == 0x85, r == 0x2028, r == 0x2029:
 				out = fmt.Appendf(out, `\u%04x`, r)
 			default:
 				out = append(out, data[i:i+size]...)

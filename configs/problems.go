@@ -95,14 +95,20 @@ func (p *problems) err(file string) error {
 		p.list = append(p.list, Problem{File: file, Message: fmt.Sprintf("and %d more problems", p.omitted)})
 		p.omitted = 0
 	}
-	message := "1 problem in " + file
+	where, hint := file, "Correct the job file; `cpr-batch schema` describes all of its keys."
+	if rank(p.list[0], file) > 0 {
+		where, hint = "the command line", "Correct the command line; `cpr-batch schema` describes all keys of a job file."
+		if p.list[0].File == dateVariable {
+			where, hint = "the environment", "Correct the variable, or give --date."
+		}
+	}
+	message := "1 problem in " + where
 	if n := len(p.list); n > 1 {
-		message = strconv.Itoa(n) + " problems in " + file
+		message = strconv.Itoa(n) + " problems in " + where
 	}
 	return &pipeline.Error{
 		Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
-		Message: message, Hint: "Correct the job file; `cpr-batch schema` describes all of its keys.",
-		Err: p.list,
+		Message: message, Hint: hint, Err: p.list,
 	}
 }
 

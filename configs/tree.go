@@ -221,7 +221,7 @@ func (b *builder) checkTag(y *yaml.Node, n *node, path, own string) {
 
 func (b *builder) failTag(y *yaml.Node, n *node, path string) {
 	n.broken = true
-	b.fail(b.place(y), path, y.Tag, "no such type in a job file: leave the tag away")
+	b.fail(b.place(y), path, y.Tag, "no such type in a job file: leave the tag out")
 }
 
 func (b *builder) scalar(y *yaml.Node, n *node, path string) {

@@ -29,7 +29,7 @@ func unbuilt(j *Job, p *problems) {
 	u.refuse(len(j.Expect) > 0, "expect", "is "+notBuilt)
 	u.refuse(j.Metrics.Listen != "", "metrics.listen", "is "+notBuilt)
 	u.refuse(j.Python.ServiceAccount != "", "python.service_account", "is "+notBuilt)
-	u.refuse(j.Python.Identity != "enforced", "python.identity", "is "+notBuilt+": leave it away")
+	u.refuse(j.Python.Identity != "enforced", "python.identity", "is "+notBuilt+": leave it out")
 	u.refuse(m.Interface == "vertex" || m.Interface == "function", "model.interface",
 		"this interface is "+notBuilt+": write ai_platform, or auto")
 	u.refuse(j.Checkpoint != Default().Checkpoint, "checkpoint", "another value than 2m is "+notBuilt)

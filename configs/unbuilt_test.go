@@ -36,7 +36,7 @@ metrics: {listen: ":9090"}
 		`1:100: model.interface: "vertex": this interface is` + tail + ": write ai_platform, or auto",
 		`2:24: python.requirements: "gs://b/r.txt": ` + gs,
 		`2:55: python.service_account: "a@b.c": is` + tail,
-		`2:72: python.identity: "cooperative": is` + tail + ": leave it away",
+		`2:72: python.identity: "cooperative": is` + tail + ": leave it out",
 		`3:18: workers.start: "fork": fork is` + tail + ": write auto, or spawn",
 		`3:37: workers.concurrency: 2: more than one call at a time is` + tail + ": write 1",
 		`4:34: source.jsonl.uris[1]: "gs://b/*.jsonl": ` + gs,

@@ -196,7 +196,9 @@ func (is *isolation) test(ctx context.Context, failed *CallError) (bool, error) 
 // replaceUntested takes the place of a test while nothing has been predicted yet, so that
 // no instance is known to be good. The first failure of a worker is believed: nothing can
 // have harmed it before. One that has failed before is replaced on suspicion, a few times
-// a run; what it failed beside that proves nothing either. What errors.retry_on names is
+// a run and not for long, since a Predictor that fails on everything is to be found out in
+// seconds though its model takes minutes to load; what it failed beside that proves
+// nothing either. What errors.retry_on names is
 // not the worker's fault.
 func (is *isolation) replaceUntested(failed *CallError) bool {
 	if !failed.Harmed || failed.Kind == Retry {
@@ -207,7 +209,10 @@ func (is *isolation) replaceUntested(failed *CallError) bool {
 	if is.doubted[failed.Worker] {
 		return true
 	}
-	if len(is.doubted) >= is.gate.suspicions() {
+	if is.suspected.IsZero() {
+		is.suspected = time.Now()
+	}
+	if len(is.doubted) >= is.gate.suspicions() || time.Since(is.suspected) > suspicionTime {
 		return false
 	}
 	is.doubted[failed.Worker] = true

@@ -20,6 +20,8 @@ type fakePool struct {
 	answer func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError)
 	// delay, when set, is how long a call takes; a call longer than its limit is Stuck.
 	delay func(inputs []string) time.Duration
+	// delayOf, when set, is what a call takes longer on a worker, beside its limit.
+	delayOf func(w *fakeWorker) time.Duration
 
 	mu       sync.Mutex
 	workers  []*fakeWorker
@@ -98,6 +100,10 @@ func (p *fakePool) Predict(ctx context.Context, c pipeline.Call) (pipeline.Answe
 	if p.delay != nil {
 		d = p.delay(inputs)
 	}
+	var loading time.Duration
+	if p.delayOf != nil {
+		loading = p.delayOf(w)
+	}
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
@@ -105,6 +111,11 @@ func (p *fakePool) Predict(ctx context.Context, c pipeline.Call) (pipeline.Answe
 		p.mu.Unlock()
 	}()
 
+	if p.delayOf != nil {
+		if err := sleep(ctx, loading); err != nil {
+			return pipeline.Answer{}, err
+		}
+	}
 	if p.delay != nil {
 		if c.Limit > 0 && d > c.Limit {
 			if err := sleep(ctx, c.Limit); err != nil {

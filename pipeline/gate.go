@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 const (
 	// maxSuspicions is how many workers a run replaces untested before anything has been
 	// predicted, beside those that calls of waiting batches may have harmed.
 	maxSuspicions = 4
+	// suspicionTime is how long after the first of them that goes on.
+	suspicionTime = 15 * time.Second
 	// maxTurns is how many more, one for each batch that is treated by then.
 	maxTurns = 16
 )

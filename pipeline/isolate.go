@@ -45,6 +45,8 @@ type cure struct {
 	mu      sync.Mutex
 	deaths  int               // isolations that cost lives, since the last prediction
 	doubted map[WorkerID]bool // workers that were replaced untested
+	// suspected is when the first of them was.
+	suspected time.Time
 }
 
 func newCure(j *Job, b *budget, log *slog.Logger) *cure {

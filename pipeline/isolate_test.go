@@ -422,6 +422,32 @@ func TestWorkersThatOnlyDieEndTheRun(t *testing.T) {
 	})
 }
 
+func TestAPredictorThatFailsOnEverythingIsFoundOutThoughItsModelLoadsSlowly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pool := newFakePool(2, func(*fakeWorker, []string) ([]string, *pipeline.CallError) {
+			return nil, raised(pipeline.Raised, "ValueError")
+		})
+		loaded := map[pipeline.WorkerID]bool{1: true, 2: true}
+		pool.delayOf = func(w *fakeWorker) time.Duration {
+			if loaded[w.id] {
+				return time.Millisecond
+			}
+			loaded[w.id] = true
+			return time.Minute
+		}
+		began := time.Now()
+		_, _, err := treated(t, pool, 256, numbered("a", 10000), func(j *pipeline.Job) { j.Errors.MaxFailureRatio, j.Window = 0.01, 5 })
+		var e *pipeline.Error
+		if !errors.As(err, &e) || e.Type != "TooManyFailures" {
+			t.Fatalf("error: %v", err)
+		}
+		if took := time.Since(began); took > 4*time.Minute {
+			t.Errorf("it took %v with %d workers replaced, each of which loads for a minute", took, pool.replaced)
+		}
+	})
+}
+
 func TestTheErrorBudget(t *testing.T) {
 	t.Parallel()
 	always := func(*fakeWorker, []string) ([]string, *pipeline.CallError) {

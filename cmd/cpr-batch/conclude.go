@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +112,7 @@ func (r *jobRun) report(records []runs.Record, err error) report.Report {
 		status = report.Failed
 	}
 	in := report.Input{
-		Name: r.job.Name, Output: r.outputName(), Status: status, Err: err,
+		Name: r.job.Name, Output: r.outputName(), Folder: here(r.folder), Status: status, Err: err,
 		Began: r.started, Ended: time.Now(),
 		Records: records, Uncommitted: r.result.Uncommitted, Versions: r.versions(),
 		Workers: report.Workers{
@@ -131,6 +133,19 @@ func (r *jobRun) outputName() string {
 		name = strings.TrimSuffix(name, "/") + fmt.Sprintf("/limit-%d/", r.flags.limit)
 	}
 	return name
+}
+
+// here is a folder's path as one types it in the working directory.
+func here(folder string) string {
+	working, err := os.Getwd()
+	if err != nil {
+		return folder
+	}
+	name, err := filepath.Rel(working, folder)
+	if err != nil || name == ".." || strings.HasPrefix(name, "../") {
+		name = folder
+	}
+	return name + "/"
 }
 
 // mark leaves report.json, and _SUCCESS or _FAILED where the run ended so.
@@ -174,6 +189,6 @@ func (r *jobRun) sayFinished(ctx context.Context) error {
 	}
 	t := total(records)
 	_, err = fmt.Fprintf(r.stdout, "%s is finished already: %d instances, %d of them without a prediction, in %s\nTo run it anew, add --overwrite.\n",
-		r.job.Name, t.Read, t.Failed, r.outputName())
+		r.job.Name, t.Read, t.Failed, here(r.folder))
 	return err
 }

@@ -64,7 +64,7 @@ func (p *program) complain(err error) {
 		for _, problem := range problems {
 			_, _ = fmt.Fprintf(p.stderr, "  %s\n", problem)
 		}
-		_, _ = fmt.Fprintf(p.stderr, "what to do: %s\n", e.Hint)
+		_, _ = fmt.Fprintf(p.stderr, "  what to do: %s\n", e.Hint)
 	case isOurs:
 		_ = report.Explain(p.stderr, e)
 	default:

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -33,6 +34,7 @@ type Report struct {
 	Error        *Error        `json:"error,omitempty"`
 	Output       string        `json:"output"`
 	ErrorsFiles  string        `json:"errors_files,omitempty"` // a glob; "" where there are none
+	Folder       string        `json:"-"`                      // Output, as one finds it from here
 	ConfigDigest string        `json:"config_digest"`
 	Instances    Instances     `json:"instances"`
 	Uncommitted  *Instances    `json:"uncommitted,omitempty"` // those of Instances that are in no committed part
@@ -149,6 +151,7 @@ type Workers struct {
 type Input struct {
 	Name        string // of the job
 	Output      string // the run's folder, as the job file has it
+	Folder      string // the same as one finds it from here; "": Output
 	Status      Status
 	Err         error      // why the run did not end well; nil when it is done
 	Plan        *runs.Plan // nil where the run ended before it had one
@@ -164,7 +167,7 @@ type Input struct {
 // Build makes the report of a run that has just ended.
 func Build(in Input) Report {
 	r := Report{
-		Name: in.Name, Status: in.Status, Started: in.Began.UTC(), Ended: in.Ended.UTC(), Output: in.Output,
+		Name: in.Name, Status: in.Status, Started: in.Began.UTC(), Ended: in.Ended.UTC(), Output: in.Output, Folder: cmp.Or(in.Folder, in.Output),
 		Error: describe(in.Err), Versions: in.Versions, Attempt: Attempt{Started: in.Began.UTC()},
 		PeakMemory: PeakMemory{Program: peakMemory(), Workers: in.Workers.PeakMemory},
 		Workers: WorkerCounts{

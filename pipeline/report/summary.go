@@ -85,9 +85,9 @@ func (s *summary) instances(r Report) {
 	case r.ErrorsFiles == "":
 		s.row("no prediction", "%*s  (%s), no errors file: no part with a failure was finished", width, failed, share(i.Failed, i.Read))
 	case r.Uncommitted != nil && r.Uncommitted.Failed > 0:
-		s.row("no prediction", "%*s  (%s), those of finished parts in %s", width, failed, share(i.Failed, i.Read), line(r.ErrorsFiles))
+		s.row("no prediction", "%*s  (%s), those of finished parts in %s", width, failed, share(i.Failed, i.Read), line(r.errorsHere()))
 	default:
-		s.row("no prediction", "%*s  (%s), with the reasons in %s", width, failed, share(i.Failed, i.Read), line(r.ErrorsFiles))
+		s.row("no prediction", "%*s  (%s), with the reasons in %s", width, failed, share(i.Failed, i.Read), line(r.errorsHere()))
 	}
 	if open := i.Read - i.Predicted - i.Failed; open > 0 {
 		s.row("not reached", "%*s", width, number(open))
@@ -151,8 +151,8 @@ func (s *summary) rest(r Report) {
 	if troubles := workerTroubles(r.Workers); troubles != "" {
 		s.row("workers", "%s", troubles)
 	}
-	if r.Output != "" {
-		s.row("output", "%s  (%s)", line(r.Output), parts(r.Splits))
+	if r.Folder != "" {
+		s.row("output", "%s  (%s)", line(r.Folder), parts(r.Splits))
 	}
 	s.next(r)
 }
@@ -191,4 +191,9 @@ func (s *summary) next(r Report) {
 		s.row("to try again", "those without a prediction: a copy of the job with another sink, and")
 		s.row("", "source: {jsonl: {uris: [%q], field: instance}}", r.ErrorsFiles)
 	}
+}
+
+// errorsHere is ErrorsFiles as one finds them from here.
+func (r *Report) errorsHere() string {
+	return strings.TrimSuffix(r.Folder, "/") + strings.TrimPrefix(r.ErrorsFiles, strings.TrimSuffix(r.Output, "/"))
 }
