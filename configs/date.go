@@ -11,6 +11,8 @@ import (
 
 // runDate is the run's date, as ${date} writes it.
 type runDate struct {
+	// time is what the clock shows in the job's time zone, as if it were UTC: there every
+	// day has its midnight, and days can be counted.
 	time time.Time
 	// refused says why the date may not be used, where it is implied and must not be.
 	refused error
@@ -50,7 +52,7 @@ func newRunDate(o *Options, zone *time.Location, p *problems) *runDate {
 		}
 		return &runDate{time: t}
 	}
-	d := &runDate{time: o.Now.In(zone)}
+	d := &runDate{time: clock(o.Now, zone)}
 	index := ""
 	if o.TaskIndexSet {
 		index = "--task-index"
@@ -68,13 +70,19 @@ func newRunDate(o *Options, zone *time.Location, p *problems) *runDate {
 
 // parseDate reads a date, or a time as RFC 3339 has it.
 func parseDate(s string, zone *time.Location) (time.Time, error) {
-	if t, err := time.ParseInLocation(time.DateOnly, s, zone); err == nil {
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
 		return t, nil
 	}
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.In(zone), nil
+		return clock(t, zone), nil
 	}
 	return time.Time{}, errors.New("write a date, 2026-11-22, or a time as RFC 3339 has it, 2026-11-22T05:00:00Z")
+}
+
+// clock is what the clock shows in zone at t, as if it were UTC.
+func clock(t time.Time, zone *time.Location) time.Time {
+	_, offset := t.In(zone).Zone()
+	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
 // format writes what ${name} asks for: date, date-1d, date:%Y/%m/%d, date+2d:%Y.

@@ -1,11 +1,15 @@
 package configs_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cpr-batch/cpr-batch/configs"
+	"github.com/cpr-batch/cpr-batch/pipeline"
 )
 
 // withOrigin is a job file whose model.origin is text.
@@ -72,6 +76,7 @@ func TestTheRunsDate(t *testing.T) {
 		"a time, in the time zone":          {date: "2026-03-01T23:00:00Z", zone: "Asia/Tokyo", want: "2026-03-02T08:00"},
 		"a time with an offset":             {date: "2026-03-01T01:00:00+02:00", want: "2026-02-28T23:00"},
 		"a date, not moved by the zone":     {date: "2026-03-01", zone: "America/New_York", want: "2026-03-01T00:00"},
+		"a date without a midnight there":   {date: "2018-11-04", zone: "America/Sao_Paulo", want: "2018-11-04T00:00"},
 		"a time zone from a variable, date": {env: "2026-03-01T23:00:00Z", zone: "${ZONE}", want: "2026-03-02T08:00"},
 	}
 	for name, test := range tests {
@@ -89,6 +94,31 @@ func TestTheRunsDate(t *testing.T) {
 				t.Errorf("origin = %q, date = %v, want %q", job.Model.Origin, job.Date, test.want)
 			}
 		})
+	}
+}
+
+func TestDaysAreCountedOverAMissingMidnight(t *testing.T) {
+	t.Parallel()
+	o := options("timezone: America/Havana\n" + withOrigin("${date-1d} ${date} ${date+1d}"))
+	o.Date = "2018-03-12"
+	if got, want := mustLoad(t, o).Model.Origin, "2018-03-11 2018-03-12 2018-03-13"; got != want {
+		t.Errorf("days = %s, want %s", got, want)
+	}
+}
+
+func TestTheErrorNamesWhereToCorrect(t *testing.T) {
+	t.Parallel()
+	inFile, onLine, inEnvironment := options(withOrigin("7")), options(withOrigin("m")), options(withOrigin("m"))
+	inFile.Date, onLine.Date = "soon", "soon"
+	inEnvironment.LookupEnv = environment(map[string]string{"CPR_BATCH_DATE": "soon"})
+	for want, o := range map[string]configs.Options{
+		"2 problems in standard input": inFile, "1 problem in the command line": onLine, "1 problem in the environment": inEnvironment,
+	} {
+		_, err := configs.Load(o)
+		var e *pipeline.Error
+		if !errors.As(err, &e) || e.Message != want || e.Hint == "" {
+			t.Errorf("error = %v, want %s", err, want)
+		}
 	}
 }
 

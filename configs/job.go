@@ -40,7 +40,7 @@ type Job struct {
 	// Dir is the absolute folder that relative paths are relative to: the job file's, or
 	// the working directory where the job file came from standard input.
 	Dir string `yaml:"-"`
-	// Date is the run's date, in Timezone.
+	// Date is the run's date: what the clock shows in Timezone, as if it were UTC.
 	Date time.Time `yaml:"-"`
 	// Text is the job file as it was read: nothing is replaced in it.
 	Text []byte `yaml:"-"`

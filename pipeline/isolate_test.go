@@ -181,16 +181,17 @@ func TestRetryOn(t *testing.T) {
 	})
 }
 
+// poisoned plays a Predictor that fails everything after its first exception.
+func poisoned(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError) {
+	if w.poisoned || contains(inputs, "BAD") {
+		w.poisoned = true
+		return nil, raised(pipeline.Raised, "RuntimeError")
+	}
+	return echo(inputs), nil
+}
+
 func TestAPoisonedWorkerIsFoundAndReplaced(t *testing.T) {
 	t.Parallel()
-	// After its first exception a worker fails everything.
-	poisoned := func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError) {
-		if w.poisoned || contains(inputs, "BAD") {
-			w.poisoned = true
-			return nil, raised(pipeline.Raised, "RuntimeError")
-		}
-		return echo(inputs), nil
-	}
 	for _, size := range []int{1, 2, 16, 64} {
 		t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) {
 			t.Parallel()
@@ -212,13 +213,6 @@ func TestAPoisonedWorkerIsFoundAndReplaced(t *testing.T) {
 
 func TestAPoisonedWorkerIsFoundBeforeAnythingIsKnownToBeGood(t *testing.T) {
 	t.Parallel()
-	poisoned := func(w *fakeWorker, inputs []string) ([]string, *pipeline.CallError) {
-		if w.poisoned || contains(inputs, "BAD") {
-			w.poisoned = true
-			return nil, raised(pipeline.Raised, "RuntimeError")
-		}
-		return echo(inputs), nil
-	}
 	for _, workers := range []int{1, 3} {
 		for _, size := range []int{1, 2, 9, 64} {
 			for what, bad := range map[string][]int{"first": {0}, "first two": {0, 1}, "last of the first batch": {size - 1}, "first and another": {0, 40}} {

@@ -1,7 +1,9 @@
 package pyworker
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
@@ -12,6 +14,25 @@ type loadFailure struct {
 	err    *pipeline.Error
 	raised bool // it said so itself: Python raised
 	final  bool // no further attempt can go better
+}
+
+// startFailure says why a process could not be started.
+func startFailure(err error) *loadFailure {
+	f := &loadFailure{err: &pipeline.Error{Remedy: pipeline.FixInput, Phase: pipeline.PhaseLoad, Message: "no worker can be started", Err: err}}
+	scarce := func(e syscall.Errno) bool { return errors.Is(err, e) }
+	switch {
+	case errors.Is(err, errNoInterpreter):
+		f.final = true
+		f.err.Remedy, f.err.Phase = pipeline.FixConfig, pipeline.PhaseConfigure
+		f.err.Hint = "python.interpreter is the name or the path of a Python"
+	case slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT}, scarce):
+		f.err.Remedy = pipeline.TryAgain
+		f.err.Hint = "make room in the temporary folder, or set TMPDIR to one on a larger disk"
+	case slices.ContainsFunc([]syscall.Errno{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}, scarce):
+		f.err.Remedy = pipeline.TryAgain
+		f.err.Hint = "the machine has too few processes, too few open files or too little memory left: fewer workers (workers.count) take less"
+	}
+	return f
 }
 
 // loadFailure says why w has never been ready. The caller holds the mutex.
@@ -27,7 +48,10 @@ func (p *Pool) loadFailure(w *worker, raised bool) *loadFailure {
 	case w.late:
 		e.Type, e.Traceback = pipeline.TypeTimeout, w.stack
 		e.Message = fmt.Sprintf("the worker was not ready within %s (workers.load_timeout)", p.cfg.LoadTimeout)
-		e.Hint = "the traceback is where it was then; workers.load_timeout gives it more time"
+		e.Hint = "workers.load_timeout gives it more time"
+		if w.stack != "" {
+			e.Hint = "the traceback is where it was then; " + e.Hint
+		}
 	case w.broken != nil:
 		e.Type, e.Message = pipeline.TypeCrash, "the worker could not be understood: "+w.broken.Error()
 	case p.killedForMemory(w):
@@ -36,6 +60,9 @@ func (p *Pool) loadFailure(w *worker, raised bool) *loadFailure {
 	default:
 		e.Type, e.Message = pipeline.TypeCrash, "the worker ended while loading: "+w.exit.how
 		e.Hint = "the Predictor's code, or a library that it loads, ended the process"
+		if w.greeting.Protocol == 0 {
+			e.Hint = "it ended before any of the Predictor's code ran: look at python.interpreter and python.env"
+		}
 	}
 	return &loadFailure{err: e, raised: raised}
 }

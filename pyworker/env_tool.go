@@ -29,8 +29,8 @@ func (e *timeoutError) Error() string {
 	return fmt.Sprintf("%s took longer than %s", e.program, e.limit)
 }
 
-// runTool runs a tool in a process group of its own, which is killed when ctx ends or the
-// limit is over, and returns the end of what it wrote to standard output and error.
+// runTool runs a tool in a process group of its own, which is killed when the tool has
+// ended, ctx ends or the limit is over, and returns the end of what it wrote to standard output and error.
 func runTool(ctx context.Context, limit time.Duration, t tool) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, &timeoutError{t.args[0], limit})
 	defer cancel()
@@ -43,6 +43,9 @@ func runTool(ctx context.Context, limit time.Duration, t tool) (string, error) {
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = time.Second // for grandchildren that left the group and hold the pipe
 	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = killGroup(cmd.Process.Pid) // what it has left behind
+	}
 	if ctx.Err() != nil {
 		return output.String(), context.Cause(ctx)
 	}

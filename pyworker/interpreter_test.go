@@ -143,6 +143,20 @@ func TestInterpreterThatHangs(t *testing.T) {
 	eventually(t, 2*time.Second, "its group is gone", func() bool { return !groupAlive(atoi(t, string(text))) })
 }
 
+func TestInterpreterThatLeavesAProcessBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := writeScript(t, dir, "leaves", "echo $$ > "+dir+"/pid; sleep 600 >/dev/null 2>&1 & exec python3 \"$@\"")
+	if _, err := probe(t.Context(), path, probeLimit); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*time.Second, "its group is gone", func() bool { return !groupAlive(atoi(t, string(text))) })
+}
+
 func TestLookingForAnInterpreterEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -3,9 +3,11 @@ package pyworker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,7 +67,9 @@ func TestPoolEndsWhenTheClassCanNotBeUsed(t *testing.T) {
 		"a pickle was made by a script":       {"load_pickle", want{"load", "AttributeError", "Can't get attribute 'Scaler' on <module '__main__'", "Scaler was pickled from a script, so the pickle looks for it in __main__: import it from a module of the package (load_pickle has it)"}},
 		"from_path exits":                     {"load_exits", want{"load", "Crash", "the worker ended while loading: exit status 5", "the Predictor's code"}},
 		"from_path does not return":           {"load_hangs", want{"load", "Timeout", "the worker was not ready within 300ms (workers.load_timeout)", "the traceback is where it was then"}},
-		"errors.retry_on names no exception":  {"echo", want{"load", "ValueError", "errors.retry_on: 'no_such_library.Timeout' is no exception", "write it with its module"}},
+		"errors.retry_on names no exception":  {"sleeps", want{"load", "ValueError", "errors.retry_on: 'Timeout' is no exception", "write it with its module"}},
+		"errors.retry_on names no module":     {"echo", want{"load", "ModuleNotFoundError", "errors.retry_on: 'no_such_library.Timeout': no module 'no_such_library' in ", "python.requirements"}},
+		"Python itself does not start":        {"killed", want{"load", "Crash", "the worker ended while loading: exit status 1", "python.env"}},
 		"the module is deeper in the package": {"inner.Predictor", want{"import", "ModuleNotFoundError", "No module named 'inner' in the packages", "did you mean deep.inner.Predictor?"}},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -75,6 +79,10 @@ func TestPoolEndsWhenTheClassCanNotBeUsed(t *testing.T) {
 			switch test.class {
 			case "echo":
 				cfg.RetryOn = []string{"no_such_library.Timeout"}
+			case "sleeps":
+				cfg.RetryOn = []string{"Timeout"}
+			case "killed":
+				cfg.Env = map[string]string{"PYTHONHASHSEED": "none"}
 			case "load_hangs":
 				cfg.LoadTimeout = 300 * time.Millisecond
 				cfg.Count = 1
@@ -133,6 +141,24 @@ func TestPoolEndsWithoutAnInterpreter(t *testing.T) {
 	cfg.Interpreter = "/no/such/python"
 	if e := loadError(t, cfg); e.Remedy != pipeline.FixConfig || e.Phase != pipeline.PhaseConfigure {
 		t.Errorf("error: %+v", e)
+	}
+}
+
+func TestAMachineThatIsFullIsWorthTryingAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		remedy pipeline.Remedy
+	}{
+		{fmt.Errorf("write worker's program: %w", syscall.ENOSPC), pipeline.TryAgain},
+		{fmt.Errorf("start python3: %w", syscall.EAGAIN), pipeline.TryAgain},
+		{fmt.Errorf("make FIFO: %w", syscall.EMFILE), pipeline.TryAgain},
+		{fmt.Errorf("make folder of worker: %w", syscall.EACCES), pipeline.FixInput},
+		{fmt.Errorf("start python3: %w", errNoInterpreter), pipeline.FixConfig},
+	} {
+		if f := startFailure(c.err); f.err.Remedy != c.remedy || f.err.Hint == "" && c.remedy != pipeline.FixInput {
+			t.Errorf("%v: %+v", c.err, f.err)
+		}
 	}
 }
 

@@ -106,6 +106,8 @@ func TestCallFailsWhenThePredictor(t *testing.T) {
 			"The above exception was the direct cause of the following exception:"}},
 		"raises what has no words": {"raises_mute", quoted("a"), want{pipeline.Raised, "raises_mute.Mute",
 			"(no message: its __str__ raised ValueError)", "Traceback (most recent call last):"}},
+		"raises what can not be looked at": {"raises_unseen", quoted("a"), want{pipeline.Raised, "raises_unseen.Unseen",
+			"(no message: looking at the exception raised SystemExit)", ""}},
 		"calls sys.exit":            {"raises_exit", quoted("a"), want{pipeline.Raised, "SystemExit", "enough", "SystemExit: enough"}},
 		"raises KeyboardInterrupt":  {"raises_interrupt", quoted("a"), want{pipeline.Raised, "KeyboardInterrupt", "", "KeyboardInterrupt"}},
 		"raises what is worth it":   {"raises_busy", quoted("a"), want{pipeline.Retry, "raises_busy.VeryBusy", "try again", "raises_busy.VeryBusy: try again"}},

@@ -2,12 +2,9 @@ package pyworker
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/cpr-batch/cpr-batch/pipeline"
 )
 
 // tend keeps one slot of the pool filled: whenever its worker has ended, it starts the
@@ -50,13 +47,7 @@ func (p *Pool) hasEnded() bool {
 func (p *Pool) hire(number int) (*worker, *loadFailure) {
 	process, err := startProcess(&p.cfg, number)
 	if err != nil {
-		failure := &loadFailure{err: &pipeline.Error{Remedy: pipeline.FixInput, Phase: pipeline.PhaseLoad, Message: "no worker can be started", Err: err}}
-		if errors.Is(err, errNoInterpreter) {
-			failure.final = true
-			failure.err.Remedy, failure.err.Phase = pipeline.FixConfig, pipeline.PhaseConfigure
-			failure.err.Hint = "python.interpreter is the name or the path of a Python"
-		}
-		return nil, failure
+		return nil, startFailure(err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

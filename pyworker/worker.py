@@ -69,6 +69,7 @@ gc_enable, gc_disable = gc.enable, gc.disable
 fstat, os_read, os_write, os_open, os_close = os.fstat, os.read, os.write, os.open, os.close
 getpid, quit_now, set_blocking = os.getpid, os._exit, os.set_blocking
 TracebackException, StackSummary, format_exc = traceback.TracebackException, traceback.StackSummary, traceback.format_exc
+set_traceback = BaseException.__traceback__.__set__
 PublicEncoder = json.JSONEncoder
 public_default = PublicEncoder.default
 scan = json.JSONDecoder().scan_once
@@ -454,6 +455,15 @@ class Worker:
         self.channel.send(kind, sequence, count, parts, flags)
 
     def raised(self, e):
+        try:
+            return self.tell(e)
+        except BaseException as f:
+            # Its class does not let it be looked at; the repr is <class 'its.Name'>.
+            names = [type.__repr__(type(x))[8:-2] for x in (e, f)]
+            return dumps({"kind": "raised", "phase": "predict", "type": names[0],
+                          "message": "(no message: looking at the exception raised %s)" % names[1]}).encode()
+
+    def tell(self, e):
         kind = "raised"
         if is_memory(e) or (isinstance(e, Failure) and e.kind == "PredictionTooLarge"):
             kind = "memory"
@@ -462,7 +472,7 @@ class Worker:
         try:
             return dumps(dict(self.teller.failure(e, "predict"), kind=kind)).encode()
         finally:
-            e.__traceback__ = None
+            set_traceback(e, None)
 
     def predict(self, count, payload):
         began = clock()
@@ -706,6 +716,9 @@ def find_exception(name):
     """The exception class that a name of errors.retry_on stands for."""
     module, rest = (sys.modules["builtins"], [name]) if "." not in name else import_parts(name, 1)
     found = module
+    if module is None:
+        raise Failure("load", "ModuleNotFoundError", "errors.retry_on: %r: no module %r in %s" % (name, name.partition(".")[0], sys.executable),
+                      "correct the name, or name in python.requirements what holds it")
     for part in rest:
         found = getattr(found, part, None)
     if not (isinstance(found, type) and issubclass(found, BaseException)):

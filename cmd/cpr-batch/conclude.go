@@ -46,7 +46,7 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 			r.log.Warn("the report could not be written", "reason", markErr)
 		}
 	}
-	return errors.Join(r.print(rep), err)
+	return errors.Join(unlessUnread(r.print(rep)), err)
 }
 
 func (r *jobRun) records(ctx context.Context) ([]runs.Record, error) {
@@ -185,10 +185,10 @@ func (r *jobRun) sayFinished(ctx context.Context) error {
 		return err
 	}
 	if r.flags.report == "json" {
-		return r.print(r.report(records, nil))
+		return unlessUnread(r.print(r.report(records, nil)))
 	}
 	t := total(records)
 	_, err = fmt.Fprintf(r.stdout, "%s is finished already: %d instances, %d of them without a prediction, in %s\nTo run it anew, add --overwrite.\n",
 		r.job.Name, t.Read, t.Failed, here(r.folder))
-	return err
+	return unlessUnread(err)
 }

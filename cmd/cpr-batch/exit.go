@@ -55,10 +55,10 @@ func (p *program) complain(err error) {
 	isOurs := errors.As(err, &e)
 	var problems configs.Problems
 	switch {
-	case p.logFormat == "json" && isOurs:
-		p.log.Error(e.Error(), "phase", string(e.Phase), "type", e.Type, "hint", e.Hint, "traceback", e.Traceback, "stderr", e.Stderr)
-	case p.logFormat == "json":
-		p.log.Error(err.Error())
+	case p.asksForJSON() && isOurs:
+		p.jsonLog(nil).Error(e.Error(), "phase", string(e.Phase), "type", e.Type, "hint", e.Hint, "traceback", e.Traceback, "stderr", e.Stderr)
+	case p.asksForJSON():
+		p.jsonLog(nil).Error(err.Error())
 	case errors.As(err, &problems):
 		_, _ = fmt.Fprintf(p.stderr, "error: %s\n", e.Message)
 		for _, problem := range problems {
@@ -70,6 +70,21 @@ func (p *program) complain(err error) {
 	default:
 		_, _ = fmt.Fprintf(p.stderr, "error: %v\n", err)
 	}
+}
+
+// asksForJSON says whether all of standard error is to be JSON, also where the command
+// line is wrong before its flags were all read.
+func (p *program) asksForJSON() bool {
+	for i, arg := range p.args {
+		if arg == "--log-format=json" || arg == "json" && i > 0 && p.args[i-1] == "--log-format" {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *program) jsonLog(options *slog.HandlerOptions) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(p.stderr, options))
 }
 
 // startLog makes the logger that the flags ask for.
@@ -93,12 +108,24 @@ func newLog(p *program, level slog.Level) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(p.stderr, options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(p.stderr, options)), nil
+		return p.jsonLog(options), nil
 	}
 	format := p.logFormat
 	p.logFormat = "text"
 	return nil, &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
 		Message: fmt.Sprintf("--log-format %q", format), Hint: "It is text or json."}
+}
+
+// outlivePipes makes writing to a pipe that nobody reads any more an error instead of the
+// end of the program: a run does not depend on who watches it.
+func outlivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
+// unlessUnread is err, an error of writing, but for nobody reading any more.
+func unlessUnread(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
 }
 
 // drainTimeout is how long a run that was told to stop may finish what it has begun.

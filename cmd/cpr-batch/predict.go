@@ -52,10 +52,16 @@ func (p *program) openInstances(name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(p.stdin), nil
 	}
+	wrong := &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
+		Hint: "Name a file of JSON Lines, or - for standard input."}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Err: err,
-			Hint: "Name a file of JSON Lines, or - for standard input."}
+		wrong.Err = err
+		return nil, wrong
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		wrong.Message, wrong.Err = name+" is a folder", file.Close()
+		return nil, wrong
 	}
 	return file, nil
 }
@@ -109,6 +115,10 @@ func (p *program) try(work, fetch context.Context, t trial) (result pipeline.Res
 		return result, causeOf(fetch, err)
 	}
 	defer func() { err = errors.Join(err, place.Close(work)) }()
+	// A class that does not load is told also where there is no instance.
+	if err := place.pool.Ready(fetch); err != nil {
+		return result, causeOf(fetch, err)
+	}
 	job := newJob(t.job, place.pool, t.source, sinks.NewLines(t.out), p.log)
 	job.Errors.MaxFailures, job.Errors.MaxFailureRatio = -1, 1
 	if result, err = job.Run(work, fetch); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cpr-batch/cpr-batch/configs"
 	"github.com/cpr-batch/cpr-batch/pipeline"
@@ -58,12 +59,17 @@ another job · 3 the model or the data is at fault · 128+n ended by signal n wi
 		// A misspelt command is told before the flags that only it would know.
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		Args:               unknownCommand,
-		RunE:               func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flag := p.unknownFlag(cmd); flag != "" {
+				return usageError(cmd, errors.New("unknown flag: "+flag))
+			}
+			return cmd.Help()
+		},
 	}
 	root.PersistentFlags().StringVar(&p.logFormat, "log-format", "text", "how standard error is written: text, or json (every line)")
 	root.PersistentFlags().StringVar(&p.logLevel, "log-level", "info", "the least level that is logged: debug, info, warn, error")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return p.startLog() }
-	root.SetFlagErrorFunc(usageError)
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(p.runCommand(), p.validateCommand(), p.planCommand(), p.predictCommand(), p.initCommand(),
 		p.schemaCommand(), p.envCommand(), p.versionCommand(), reaperCommand())
 	return root
@@ -81,12 +87,41 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usageError(cmd, errors.New(message))
 }
 
+// unknownFlag is the first of the arguments that looks like a flag and is none of cmd's.
+func (p *program) unknownFlag(cmd *cobra.Command) string {
+	for _, arg := range p.args {
+		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if strings.HasPrefix(arg, "-") && name != "" && cmd.Flag(name) == nil {
+			return arg
+		}
+	}
+	return ""
+}
+
 // usageError is a wrong command line: exit status 2.
 func usageError(cmd *cobra.Command, err error) error {
 	return &pipeline.Error{
 		Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Message: err.Error(),
 		Hint: "`" + cmd.CommandPath() + " --help` tells what may be given.",
 	}
+}
+
+// flagError is a flag that is wrong: one that there is not, or a value that it does not take.
+func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return usageError(cmd, err)
+	}
+	want := errors.Unwrap(invalid).Error()
+	switch invalid.GetFlag().Value.Type() {
+	case "int64":
+		want = "write a whole number"
+	case "bool":
+		want = "write true or false"
+	case "duration":
+		want = "write a duration with its unit: 24h, 30m"
+	}
+	return usageError(cmd, fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), want))
 }
 
 // exactArgs checks the number of positional arguments.

@@ -24,7 +24,7 @@ import (
 
 const (
 	// batchSize is what `batch.size: auto` means.
-	batchSize = 256
+	batchSize = 512
 	// memoryUnderWay bounds the text of instances between source and sink.
 	memoryUnderWay = 64 << 20
 )
@@ -96,6 +96,10 @@ func (p *program) runJob(cmd *cobra.Command, f *runFlags) error {
 	if f.limit > 0 {
 		r.folder = filepath.Join(r.folder, fmt.Sprintf("limit-%d", f.limit))
 	}
+	if f.progress == report.Auto && p.logFormat == "json" {
+		f.progress = report.Plain // every line of it is JSON
+	}
+	outlivePipes()
 	r.progress = report.NewProgress(p.stderr, f.progress)
 	p.stderr = r.progress
 	if err := p.startLog(); err != nil {

@@ -2,9 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -48,16 +55,37 @@ type validation struct {
 	job    *configs.Job
 	table  *tabwriter.Writer
 	failed []error
+
+	hasInput bool // the source's files can be planned
 }
 
-// check prints a line for a check; err says that it failed.
+// check prints a line for a check, and further ones for what is behind a line break; err
+// says that it failed.
 func (v *validation) check(name, what string, err error) {
 	word := "ok"
 	if err != nil {
 		v.failed = append(v.failed, err)
-		word, what = "error", strings.ReplaceAll(err.Error(), "\n", "\n\t\t")
+		word, what = "error", err.Error()
+		var e *pipeline.Error
+		if errors.As(err, &e) && e.Hint != "" {
+			what += "\nwhat to do: " + e.Hint
+		}
 	}
-	_, _ = fmt.Fprintf(v.table, "%s\t%s\t%s\n", word, name, what)
+	lines := strings.Split(strings.TrimSpace(what), "\n")
+	for i, line := range lines {
+		lines[i] = visible(line)
+	}
+	_, _ = fmt.Fprintf(v.table, "%s\t%s\t%s\n", word, name, strings.Join(lines, "\n\t\t"))
+}
+
+// visible makes one line of text of s, with nothing in it that a terminal would obey.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
 }
 
 func (p *program) validate(ctx context.Context, job *configs.Job, instances string) error {
@@ -71,6 +99,7 @@ func (p *program) validate(ctx context.Context, job *configs.Job, instances stri
 	store := objects.NewLocal()
 	splits, err := sources.PlanJSONL(fetch, store, job.Dir, *job.Source.JSONL, 0)
 	v.check("input", describeInput(splits), err)
+	v.hasInput = err == nil
 	v.checkOutput(fetch, store)
 	if usable {
 		v.checkPredictor(work, fetch, store, base, instances)
@@ -95,12 +124,23 @@ func describeInput(splits []pipeline.PlannedSplit) string {
 	for _, n := range files {
 		size += n
 	}
-	return fmt.Sprintf("%d files, %d bytes, %d splits", len(files), size, len(splits))
+	return fmt.Sprintf("%s, %s, %s", counted(int64(len(files)), "file"), counted(size, "byte"), counted(int64(len(splits)), "split"))
+}
+
+func counted(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // checkOutput looks at what the output folder holds.
 func (v *validation) checkOutput(ctx context.Context, store objects.Store) {
-	state, err := runs.Look(ctx, store, v.job.Resolve(v.job.Sink.JSONL.URI))
+	folder := v.job.Resolve(v.job.Sink.JSONL.URI)
+	state, err := runs.Look(ctx, store, folder)
+	if err == nil {
+		err = runs.Fault(pipeline.PhasePlan, "write", folder, writable(folder))
+	}
 	what := v.job.Sink.JSONL.URI
 	switch state.Condition {
 	case runs.Fresh:
@@ -117,6 +157,25 @@ func (v *validation) checkOutput(ctx context.Context, store objects.Store) {
 			Hint:    "Choose another folder."}
 	}
 	v.check("output", what, err)
+}
+
+// writable tells why a folder, or the one that it will be made in, can not be written to.
+func writable(folder string) error {
+	info, err := os.Stat(folder)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(folder) != folder {
+		if _, err := os.Lstat(folder); err == nil {
+			return syscall.EEXIST // a link that leads nowhere
+		}
+		return writable(filepath.Dir(folder))
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return syscall.ENOTDIR
+	}
+	const writeAndEnter = 2 | 1
+	return syscall.Access(folder, writeAndEnter)
 }
 
 // checkPredictor loads the class and predicts some instances.
@@ -136,6 +195,9 @@ func (v *validation) checkPredictor(work, fetch context.Context, store objects.S
 		first, err := sources.PlanJSONL(fetch, store, v.job.Dir, *v.job.Source.JSONL, trialInstances)
 		if err != nil {
 			first = nil
+			if v.hasInput {
+				v.check("instances", "", err)
+			}
 		}
 		t.source = sources.NewJSONL(store, *v.job.Source.JSONL, rows(v.job), first)
 	}
@@ -154,8 +216,11 @@ func (v *validation) checkTrial(result pipeline.Result) {
 		return
 	}
 	what := fmt.Sprintf("%d of %d instances have a prediction", t.Predicted, t.Read)
+	if t.Read == 0 {
+		what = "there is no instance to try"
+	}
 	for _, f := range t.Failures {
-		what += fmt.Sprintf("\n\t\t%s: %s: %s (%s line %d)", f.Phase, f.Type, f.First.Message, f.First.Source.URI, f.First.Source.Line)
+		what += "\n" + visible(fmt.Sprintf("%s: %s: %s (%s line %d)", f.Phase, f.Type, f.First.Message, f.First.Source.URI, f.First.Source.Line))
 	}
 	var err error
 	if t.Failed > 0 && t.Predicted == 0 {

@@ -35,6 +35,7 @@ type workplace struct {
 	reaper *pyworker.Reaper
 	env    *pyworker.Environment
 	pool   *pyworker.Pool
+	log    *slog.Logger
 }
 
 // placeConfig says what a workplace is for.
@@ -49,7 +50,7 @@ type placeConfig struct {
 // openWorkplace stages the model and starts the workers. It does not wait until they are
 // loaded: their first call does. The workers are killed when life ends.
 func openWorkplace(ctx, life context.Context, c placeConfig) (*workplace, error) {
-	w := &workplace{}
+	w := &workplace{log: c.log}
 	if err := w.open(ctx, life, c); err != nil {
 		return nil, errors.Join(err, w.Close(ctx))
 	}
@@ -134,7 +135,10 @@ func (w *workplace) Close(ctx context.Context) error {
 		errs = append(errs, w.env.Close())
 	}
 	if w.temp != nil {
-		errs = append(errs, w.temp.Close())
+		if err := w.temp.Close(); err != nil {
+			// Something that the Predictor started writes there still: no fault of the run.
+			w.log.Warn("the next start removes what is left", "error", err)
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -41,7 +41,7 @@ func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
 	if !errors.Is(err, ErrNotExist) {
 		return nil, err
 	}
-	found, err := collect(list(ctx, store, name, isShown), name, strings.TrimRight(uri, "/")+"/", isShown)
+	found, err := collect(ListWhere(ctx, store, name, isShown), name, strings.TrimRight(uri, "/")+"/", isShown)
 	if len(found) > 0 || err != nil || !hasMeta(uri) {
 		return found, err
 	}
@@ -55,7 +55,7 @@ func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
 	}
 	folder := resolve(dir, base)
 	matches := func(rel string) bool { return doublestar.MatchUnvalidated(pattern, rel) }
-	return collect(list(ctx, store, folder, leadsTo(pattern)), folder, shown, matches)
+	return collect(ListWhere(ctx, store, folder, leadsTo(pattern)), folder, shown, matches)
 }
 
 func resolve(dir, uri string) string {
@@ -77,9 +77,9 @@ func isShown(rel string) bool {
 	return true
 }
 
-// list is store.List, but where the store can spare us folders in which nothing can
-// match, it does.
-func list(ctx context.Context, store Store, folder string, enter func(rel string) bool) iter.Seq2[Object, error] {
+// ListWhere is store.List for those who need not know what is in the folders that enter
+// refuses; they are named relative to folder. A store that can spare itself these does.
+func ListWhere(ctx context.Context, store Store, folder string, enter func(rel string) bool) iter.Seq2[Object, error] {
 	if s, ok := store.(interface {
 		listWhere(context.Context, string, func(string) bool) iter.Seq2[Object, error]
 	}); ok {

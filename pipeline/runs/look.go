@@ -79,7 +79,7 @@ const maxForeign = 3
 
 func lookWithoutPlan(ctx context.Context, store objects.Store, folder string) (State, error) {
 	state := State{Condition: Fresh}
-	for o, err := range store.List(ctx, folder) {
+	for o, err := range listOwn(ctx, store, folder) {
 		if notOurs(folder, o, err) {
 			continue
 		}

@@ -1,8 +1,10 @@
 package runs
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -64,6 +66,14 @@ func ownName(name string) bool {
 		return true
 	}
 	return finalPattern.MatchString(name) || strings.HasPrefix(name, home+"/")
+}
+
+// listOwn lists a run's folder without the folders that no run makes there: the output may
+// stand among a million files.
+func listOwn(ctx context.Context, store objects.Store, folder string) iter.Seq2[objects.Object, error] {
+	return objects.ListWhere(ctx, store, folder, func(rel string) bool {
+		return rel == home || strings.HasPrefix(rel, home+"/")
+	})
 }
 
 // notOurs says whether an error of a listing is about something that no run has made: a

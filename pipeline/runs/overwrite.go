@@ -12,7 +12,7 @@ import (
 func Overwrite(ctx context.Context, store objects.Store, folder string) error {
 	folder = clean(folder)
 	var names []string
-	for o, err := range store.List(ctx, folder) {
+	for o, err := range listOwn(ctx, store, folder) {
 		if notOurs(folder, o, err) {
 			continue
 		}
