@@ -24,7 +24,7 @@ const (
 	// it turned out to be unwell.
 	maxRetrials = 2
 	// maxTrials is the same with the workers counted that other calls had harmed before.
-	maxTrials = 10
+	maxTrials = 30
 	// maxKnownGood bounds the text of the instance that is kept to test workers with.
 	maxKnownGood = 1 << 20
 )

@@ -157,15 +157,30 @@ func parse(dst []values.Member, text []byte) ([]values.Member, *pipeline.Failure
 	return dst, nil
 }
 
-// invalid says where a text is not JSON.
+// invalid says where a text is not JSON, as the worker does where it is the judge.
 func invalid(text []byte, err error) *pipeline.Failure {
 	f := &pipeline.Failure{Phase: pipeline.PhaseRead, Type: pipeline.TypeInvalidJSON, Message: err.Error(), Text: values.Repair(text), NotJSON: true}
 	var syntax *values.SyntaxError
-	if errors.As(err, &syntax) {
-		column := utf8.RuneCount(text[:syntax.Offset]) + 1
-		f.Message = fmt.Sprintf("%s at column %d (byte %d)", strings.TrimSuffix(syntax.Msg, " at"), column, syntax.Offset)
+	switch {
+	case !utf8.Valid(text):
+		f.Message = fmt.Sprintf("not UTF-8 at byte %d", validPrefix(text)+1)
+	case errors.As(err, &syntax):
+		f.Message = fmt.Sprintf("%s at column %d", strings.TrimSuffix(syntax.Msg, " at"), utf8.RuneCount(text[:syntax.Offset])+1)
 	}
 	return f
+}
+
+// validPrefix is how many bytes of text are UTF-8 up to the first that is not.
+func validPrefix(text []byte) int {
+	at := 0
+	for at < len(text) {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return at
 }
 
 func missing(message string) *pipeline.Failure {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"time"
 
@@ -29,12 +30,15 @@ const (
 	memoryUnderWay = 64 << 20
 )
 
+// runIDPattern is what --run-id may be; "" is none.
+var runIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
+
 type runFlags struct {
 	jobFlags
-	overwrite bool
-	limit     int64
-	report    string
-	progress  report.Mode
+	overwrite     bool
+	limit         int64
+	report, runID string
+	progress      report.Mode
 }
 
 func (p *program) runCommand() *cobra.Command {
@@ -54,6 +58,7 @@ again. When it is finished already, it says so and ends with status 0.`,
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "remove what an earlier run left in the output folder, and begin anew")
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "only the first N instances, into the folder limit-N of the output")
 	cmd.Flags().TextVar(&f.progress, "progress", report.Auto, "auto (a bar on a terminal, lines elsewhere), plain (lines), none")
+	cmd.Flags().StringVar(&f.runID, "run-id", "", "the ID of the run, in its plan and report (default: a new one); with --overwrite, a run of this ID is carried on")
 	cmd.Flags().StringVar(&f.report, "report", "text", "what standard output gets at the end: text (the summary), json (the report alone)")
 	return cmd
 }
@@ -62,6 +67,8 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 	switch {
 	case f.limit < 0 || cmd.Flags().Changed("limit") && f.limit == 0:
 		return usageError(cmd, fmt.Errorf("--limit %d: it is a number of instances, 1 or more", f.limit))
+	case !runIDPattern.MatchString(f.runID):
+		return usageError(cmd, fmt.Errorf("--run-id %q: write at most 64 letters, digits, dots, - and _", f.runID))
 	case f.report != "text" && f.report != "json":
 		return usageError(cmd, fmt.Errorf("--report %q: it is text or json", f.report))
 	}
@@ -116,8 +123,11 @@ func (r *jobRun) do(work, fetch context.Context) error {
 	if err != nil {
 		return causeOf(fetch, err)
 	}
+	if r.flags.runID != "" {
+		plan.RunID = r.flags.runID
+	}
 	if r.flags.overwrite {
-		if err := runs.Overwrite(fetch, r.store, r.folder); err != nil {
+		if err := r.overwrite(fetch); err != nil {
 			return causeOf(fetch, err)
 		}
 	}
@@ -128,6 +138,18 @@ func (r *jobRun) do(work, fetch context.Context) error {
 		return nil // no worker is needed
 	}
 	return r.predict(work, fetch)
+}
+
+// overwrite removes the run that is in the output folder, unless it is the one that
+// --run-id names: then this is a further attempt at it.
+func (r *jobRun) overwrite(ctx context.Context) error {
+	if r.flags.runID != "" {
+		state, err := runs.Look(ctx, r.store, r.folder)
+		if err == nil && state.Plan != nil && state.Plan.RunID == r.flags.runID {
+			return nil
+		}
+	}
+	return runs.Overwrite(ctx, r.store, r.folder)
 }
 
 // causeOf is err, or why ctx ended where that is what err says.
