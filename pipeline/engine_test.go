@@ -176,6 +176,38 @@ func TestAPoolThatEndsEndsTheRun(t *testing.T) {
 	}
 }
 
+func TestTheFirstFailureIsWhatEndsTheRun(t *testing.T) {
+	t.Parallel()
+	// The writer must never take a batch whose prediction has failed for one that is ready.
+	for range 20000 {
+		job := newJob(&fileSource{splits: [][]string{{"a"}}}, &strictSink{}, deadPool{})
+		_, err := job.Run(t.Context(), t.Context())
+		var e *pipeline.Error
+		if !errors.As(err, &e) {
+			t.Fatalf("error: %v", err)
+		}
+	}
+}
+
+// strictSink refuses batches without outcomes, as real sinks do.
+type strictSink struct{ memorySink }
+
+func (s *strictSink) Open(ctx context.Context, id pipeline.SplitID) (pipeline.Part, error) {
+	part, err := s.memorySink.Open(ctx, id)
+	return strictPart{part}, err
+}
+
+type strictPart struct{ pipeline.Part }
+
+func (p strictPart) Write(ctx context.Context, b *pipeline.Batch, o []pipeline.Outcome) error {
+	for i := range o {
+		if o[i].Prediction == nil && o[i].Failure == nil {
+			return errors.New("an instance has no outcome")
+		}
+	}
+	return p.Part.Write(ctx, b, o)
+}
+
 type deadPool struct{}
 
 func (deadPool) Predict(context.Context, pipeline.Call) (pipeline.Answer, error) {

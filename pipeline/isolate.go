@@ -62,11 +62,11 @@ type isolation struct {
 	position []int // nil: items are the whole batch
 	outcomes []Outcome
 
-	stuck   int // calls that gave no answer in time
-	deaths  int // since the last prediction in this isolation
-	died    bool
-	whole   int   // instances of the call that was divided first
-	ceiling int64 // of the cure, when this isolation began
+	stuck     int        // calls that gave no answer in time
+	deaths    int        // since the last prediction in this isolation
+	lastDeath *CallError // nil: no worker died
+	whole     int        // instances of the call that was divided first
+	ceiling   int64      // of the cure, when this isolation began
 }
 
 // group is a range of an isolation's items.
@@ -94,7 +94,7 @@ func (c *cure) predict(ctx context.Context, task *batchRun) error {
 			return err
 		}
 	}
-	if is.died {
+	if is.lastDeath != nil {
 		if err := c.lived(ctx, is); err != nil {
 			return err
 		}
@@ -278,7 +278,7 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 	if !failed.Died {
 		return nil
 	}
-	is.died = true
+	is.lastDeath = failed
 	is.deaths++
 	is.log.Warn("worker died", "worker", failed.Worker, "reason", failed.Failure.Message, "instances", g.size())
 	whole := max(is.whole, g.size())
@@ -299,13 +299,7 @@ func (c *cure) lived(ctx context.Context, is *isolation) error {
 	if deaths < maxDeaths {
 		return nil
 	}
-	last := &CallError{}
-	for i := range is.outcomes {
-		if f := is.outcomes[i].Failure; f != nil {
-			last.Failure = *f
-		}
-	}
-	return is.giveUp(ctx, deaths, last)
+	return is.giveUp(ctx, deaths, is.lastDeath)
 }
 
 // giveUp ends the run unless an instance that is known to be good shows that the workers

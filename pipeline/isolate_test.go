@@ -387,11 +387,13 @@ func TestWorkersThatOnlyDieEndTheRun(t *testing.T) {
 		t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) {
 			t.Parallel()
 			pool := newFakePool(2, func(*fakeWorker, []string) ([]string, *pipeline.CallError) {
-				return nil, raised(pipeline.Crashed, "")
+				e := raised(pipeline.Crashed, "")
+				e.Stderr = "last words"
+				return nil, e
 			})
 			_, _, err := treated(t, pool, size, numbered("a", 10000), func(j *pipeline.Job) { j.Window = 20 })
 			var e *pipeline.Error
-			if !errors.As(err, &e) || e.Remedy != pipeline.FixInput || !strings.Contains(e.Message, "exit status 7") {
+			if !errors.As(err, &e) || e.Remedy != pipeline.FixInput || !strings.Contains(e.Message, "exit status 7") || e.Stderr != "last words" {
 				t.Fatalf("error: %v", err)
 			}
 			if pool.died > 60 {

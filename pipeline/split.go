@@ -98,9 +98,12 @@ func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.
 			return context.Cause(ctx)
 		}
 		group.Go(func() error {
-			defer close(task.ready)
 			defer task.pass(ctx)
-			return s.run.cure.predict(ctx, task)
+			if err := s.run.cure.predict(ctx, task); err != nil {
+				return err // never ready: the writer is ended by the group's context
+			}
+			close(task.ready)
+			return nil
 		})
 	}
 }
