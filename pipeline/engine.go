@@ -212,7 +212,7 @@ func (r *run) count(change func(*Result)) {
 
 // maxKept is how large a batch's memory may be to be used again: one huge line must not
 // hold its memory for the rest of the run.
-const maxKept = 32 << 20
+const maxKept = 16 << 20
 
 func (r *run) newBatch(id SplitID, first int64) *Batch {
 	b := r.batches.Get().(*Batch)

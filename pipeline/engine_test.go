@@ -90,12 +90,12 @@ func TestBackPressureBoundsWhatIsUnderWay(t *testing.T) {
 			pool := newFakePool(50, healthy)
 			pool.delay = func([]string) time.Duration { return time.Second }
 			job := newJob(&fileSource{splits: [][]string{numbered("aaaaaaaa", 100)}}, &memorySink{}, pool)
-			job.Batch.Instances, job.Window, job.Memory = 1, 100, 50
+			job.Batch.Instances, job.Window, job.Memory = 1, 100, 150
 			if _, err := job.Run(t.Context(), t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if pool.mostBusy > 5 {
-				t.Errorf("%d batches of 9 to 10 bytes under way, 50 bytes are allowed", pool.mostBusy)
+				t.Errorf("%d batches of 9 to 10 bytes under way, each three times held; 150 bytes are allowed", pool.mostBusy)
 			}
 		})
 	})

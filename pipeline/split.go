@@ -86,7 +86,8 @@ func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.
 		}
 		first += int64(len(b.Instances))
 		task := &batchRun{split: s, batch: b, before: before, queued: make(chan struct{}), ready: make(chan struct{})}
-		task.weight = min(max(1, int64(len(b.Buffer))), max(1, s.run.job.Memory))
+		// Beside its text a batch holds the call made of it, and an answer often as large.
+		task.weight = min(max(1, 3*int64(len(b.Buffer))), max(1, s.run.job.Memory))
 		before = task.queued
 		if err := s.run.memory.Acquire(ctx, task.weight); err != nil {
 			return context.Cause(ctx)

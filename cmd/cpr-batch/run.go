@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/cpr-batch/cpr-batch/configs"
 	"github.com/cpr-batch/cpr-batch/pipeline"
@@ -134,7 +134,13 @@ func (r *jobRun) do(work, fetch context.Context) error {
 	if r.run, err = runs.Begin(fetch, r.store, r.folder, plan, r.versions()); err != nil {
 		return causeOf(fetch, err)
 	}
-	if r.finished() || len(r.run.State().Committed) == len(r.run.Plan().Splits) {
+	if r.finished() {
+		return nil
+	}
+	if err := r.run.Keep(fetch, "job.yaml", r.job.Text); err != nil {
+		return causeOf(fetch, err)
+	}
+	if len(r.run.State().Committed) == len(r.run.Plan().Splits) {
 		return nil // no worker is needed
 	}
 	return r.predict(work, fetch)
@@ -174,20 +180,17 @@ func (r *jobRun) finished() bool {
 func (r *jobRun) plan(ctx context.Context) (runs.Plan, error) {
 	var prints []pyworker.Print
 	var splits []pipeline.PlannedSplit
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		r.base, err = pyworker.FindInterpreter(ctx, r.job.Python, r.job.Dir)
-		return err
+	var errs [3]error
+	var all sync.WaitGroup
+	all.Go(func() { r.base, errs[0] = pyworker.FindInterpreter(ctx, r.job.Python, r.job.Dir) })
+	all.Go(func() {
+		prints, errs[1] = pyworker.Fingerprint(ctx, r.job.Dir, r.job.Model, r.job.Resolve(r.job.Sink.JSONL.URI))
 	})
-	group.Go(func() (err error) {
-		prints, err = pyworker.Fingerprint(ctx, r.job.Dir, r.job.Model, r.job.Resolve(r.job.Sink.JSONL.URI))
-		return err
+	all.Go(func() {
+		splits, errs[2] = sources.PlanJSONL(ctx, r.store, r.job.Dir, *r.job.Source.JSONL, r.flags.limit)
 	})
-	group.Go(func() (err error) {
-		splits, err = sources.PlanJSONL(ctx, r.store, r.job.Dir, *r.job.Source.JSONL, r.flags.limit)
-		return err
-	})
-	if err := group.Wait(); err != nil {
+	all.Wait()
+	if err := worst(errs[:]); err != nil {
 		return runs.Plan{}, err
 	}
 	digest, err := r.job.Digest(splits, prints, r.base)
@@ -204,6 +207,9 @@ func rows(job *configs.Job) sources.Rows {
 
 // predict runs what is not committed yet.
 func (r *jobRun) predict(work, fetch context.Context) (err error) {
+	// Before a worker is loaded there is nothing to finish.
+	work, end := context.WithCancelCause(work)
+	defer end(nil)
 	logs := newWorkerLogs(filepath.Join(r.folder, "_cpr-batch", "logs"), r.log)
 	defer logs.Close()
 	place, err := openWorkplace(fetch, work, placeConfig{
@@ -216,6 +222,11 @@ func (r *jobRun) predict(work, fetch context.Context) (err error) {
 		err = errors.Join(err, place.Close(work))
 		r.stats = place.stats()
 	}()
+	defer context.AfterFunc(fetch, func() {
+		if place.stats().Ready == 0 {
+			end(context.Cause(fetch))
+		}
+	})()
 	source := sources.NewJSONL(r.store, *r.job.Source.JSONL, rows(r.job), r.run.Plan().Splits)
 	sink := sinks.NewJSONL(r.run, r.store, *r.job.Sink.JSONL, r.job.Output)
 	job := newJob(r.job, place.pool, source, sink, r.log)

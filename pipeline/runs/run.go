@@ -133,6 +133,15 @@ func (r *Run) Versions() Versions { return r.versions }
 // Work is where this attempt keeps a file until its part is committed.
 func (r *Run) Work(name string) string { return workName(r.folder, r.attempt, name) }
 
+// Keep leaves a file with the plan, where there is none of that name yet.
+func (r *Run) Keep(ctx context.Context, name string, data []byte) error {
+	name = join(r.folder, home+"/"+name)
+	if err := write(ctx, r.store, name, data); err != nil && !errors.Is(err, objects.ErrExist) {
+		return Fault(pipeline.PhasePlan, "write", name, err)
+	}
+	return nil
+}
+
 // Record reads the commit record of a split, whoever wrote it; objects.ErrNotExist.
 func (r *Run) Record(ctx context.Context, id pipeline.SplitID) (Record, error) {
 	return loadRecord(ctx, r.store, r.folder, r.state.Plan, id)
