@@ -5,6 +5,8 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 # The race detector needs a C compiler: without one, Go has cgo off.
 RACE      ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 TIMEOUT   ?= 20m
+# Scenarios mostly wait for processes: more of them than cores may run side by side.
+PARALLEL  ?= 8
 BENCH     ?= .
 BENCHTIME ?= 1s
 FUZZTIME  ?= 10000x
@@ -22,7 +24,7 @@ build: ## bin/cpr-batch, one static file
 test: ## all tests, under the race detector where there is a C compiler
 	go vet ./...
 	$(if $(RACE),,@echo 'make test: no C compiler, so the tests run without the race detector')
-	go test $(RACE) -timeout $(TIMEOUT) ./...
+	go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) ./...
 
 lint: ## formatting, linters, and whether macOS still builds
 	@unformatted=$$(gofmt -l cmd configs pipeline pyworker sinks sources); \
