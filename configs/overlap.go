@@ -152,7 +152,7 @@ func outputNames(extension string) []string {
 				fmt.Sprintf("%serrors-%05d-of-00010%s", below, i, errorsExtension))
 		}
 		names = append(names, below+"report.json", below+"report.html", below+"_SUCCESS", below+"_FAILED",
-			below+"_cpr-batch/plan.json", below+"_cpr-batch/commits/00000-of-00001")
+			below+"_cpr-batch/plan.jsonl", below+"_cpr-batch/commits/00000-of-00001.json")
 	}
 	return names
 }

@@ -149,10 +149,7 @@ func shownText(in *pipeline.Instance) string {
 	if text == nil {
 		text = in.Input
 	}
-	if utf8.Valid(text) {
-		return string(text)
-	}
-	return string([]rune(string(text))) // each bad byte as U+FFFD
+	return values.Repair(text)
 }
 
 func readTold(payload []byte) (told, error) {

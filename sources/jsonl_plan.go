@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -72,7 +71,7 @@ func findAll(ctx context.Context, store objects.Store, dir string, cfg JSONLConf
 		return twice
 	})
 	slices.SortFunc(all, func(a, b objects.Found) int {
-		return cmp.Or(strings.Compare(a.URI, b.URI), strings.Compare(a.Object.Name, b.Object.Name))
+		return strings.Compare(a.Object.Name, b.Object.Name)
 	})
 	return all, nil
 }

@@ -15,6 +15,8 @@ type Object struct {
 	Name       string // as one opens it: a path, or gs://bucket/name
 	Size       int64
 	Generation string // changes whenever the content may have changed; given to Open, "" takes any
+	Sum        string // CRC-32C of what is stored, in eight hexadecimal digits; "" where the store keeps none
+	Gzipped    bool   // stored with Content-Encoding: gzip: Open and Size give what is stored, the file is what it unpacks to
 }
 
 // The errors that callers branch on; they come wrapped with the object's name.
