@@ -11,6 +11,7 @@ type Piece struct {
 	Name       string `json:"name,omitempty"` // where it is opened, when that differs from URI
 	Generation string `json:"generation"`     // pins the content that was planned
 	Size       int64  `json:"size"`           // of the whole object
+	Sum        string `json:"sum,omitempty"`  // of the whole object, where its store keeps one
 	Start      int64  `json:"start"`          // bytes; lines that begin in [Start, End) belong to the piece
 	End        int64  `json:"end"`
 }

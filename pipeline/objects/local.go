@@ -78,14 +78,13 @@ func (l *Local) Remove(ctx context.Context, name string) error {
 
 // List yields the files below a folder.
 func (l *Local) List(ctx context.Context, folder string) iter.Seq2[Object, error] {
-	return l.listWhere(ctx, folder, func(string) bool { return true })
+	return l.listWhere(ctx, folder, everything)
 }
 
-// listWhere is List without the folders that enter refuses; they are named relative to
-// folder.
-func (l *Local) listWhere(ctx context.Context, folder string, enter func(string) bool) iter.Seq2[Object, error] {
+// listWhere is List without the folders that are not wanted.
+func (l *Local) listWhere(ctx context.Context, folder string, wanted where) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		w := walk{root: folder, enter: enter, yield: yield}
+		w := walk{root: folder, enter: wanted.enter, yield: yield}
 		info, err := os.Stat(w.path(""))
 		switch {
 		case isAbsent(err), err == nil && !info.IsDir():

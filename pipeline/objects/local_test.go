@@ -18,7 +18,7 @@ import (
 
 func TestLocal(t *testing.T) {
 	t.Parallel()
-	testStore(t, func(t *testing.T) (objects.Store, string) { return objects.NewLocal(), t.TempDir() })
+	testStore(t, func(t *testing.T) (objects.Store, string) { return objects.NewLocal(), t.TempDir() }, "new\nline")
 }
 
 func write(t *testing.T, name, content string) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path/filepath"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -33,7 +32,10 @@ var ErrPattern = errors.New("is not a valid pattern")
 // Nothing found is no error. What was found is returned beside an error, which may join
 // several.
 func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
-	name := resolve(dir, uri)
+	name := Join(dir, uri)
+	if bucket, _ := splitName(name); IsCloud(name) && hasMeta(bucket) {
+		return nil, fmt.Errorf("%s: %w: a bucket is named as it is", uri, ErrPattern)
+	}
 	o, err := store.Stat(ctx, name)
 	if err == nil {
 		return []Found{{Object: o, URI: uri}}, nil
@@ -41,7 +43,7 @@ func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
 	if !errors.Is(err, ErrNotExist) {
 		return nil, err
 	}
-	found, err := collect(ListWhere(ctx, store, name, isShown), name, strings.TrimRight(uri, "/")+"/", isShown)
+	found, err := collect(listWhere(ctx, store, name, where{enter: isShown, deep: true}), name, strings.TrimRight(uri, "/")+"/", isShown)
 	if len(found) > 0 || err != nil || !hasMeta(uri) {
 		return found, err
 	}
@@ -53,19 +55,23 @@ func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
 	if strings.Contains(shown, `\`) {
 		shown = base + "/" // the name, not how it is written in a pattern
 	}
-	folder := resolve(dir, base)
-	matches := func(rel string) bool { return doublestar.MatchUnvalidated(pattern, rel) }
-	return collect(ListWhere(ctx, store, folder, leadsTo(pattern)), folder, shown, matches)
+	folder := Join(dir, base)
+	w := where{enter: leadsTo(pattern), prefix: literal(pattern), deep: strings.Contains(pattern, "**")}
+	return collect(listWhere(ctx, store, folder, w), folder, shown, matching(pattern))
 }
 
-func resolve(dir, uri string) string {
-	if filepath.IsAbs(uri) {
-		return filepath.Clean(uri)
+// meta are the characters that mean something in a pattern.
+const meta = `*?[{\`
+
+func hasMeta(uri string) bool { return strings.ContainsAny(uri, meta) }
+
+// literal is what all names begin with that pattern matches, as far as it is plain.
+func literal(pattern string) string {
+	if i := strings.IndexAny(pattern, meta); i >= 0 {
+		return pattern[:i]
 	}
-	return filepath.Join(dir, uri)
+	return pattern // what was escaped stands before the slash
 }
-
-func hasMeta(uri string) bool { return strings.ContainsAny(uri, `*?[{\`) }
 
 // isShown is false for what a folder's name does not stand for.
 func isShown(rel string) bool {
@@ -77,13 +83,26 @@ func isShown(rel string) bool {
 	return true
 }
 
+// where says what of a listing is wanted.
+type where struct {
+	enter  func(rel string) bool // which folders; they are named relative to the one listed
+	prefix string                // with which all names begin, relative to the folder
+	deep   bool                  // most folders are entered: one listing serves for all
+}
+
+var everything = where{enter: func(string) bool { return true }, deep: true}
+
 // ListWhere is store.List for those who need not know what is in the folders that enter
 // refuses; they are named relative to folder. A store that can spare itself these does.
 func ListWhere(ctx context.Context, store Store, folder string, enter func(rel string) bool) iter.Seq2[Object, error] {
+	return listWhere(ctx, store, folder, where{enter: enter})
+}
+
+func listWhere(ctx context.Context, store Store, folder string, w where) iter.Seq2[Object, error] {
 	if s, ok := store.(interface {
-		listWhere(context.Context, string, func(string) bool) iter.Seq2[Object, error]
+		listWhere(context.Context, string, where) iter.Seq2[Object, error]
 	}); ok {
-		return s.listWhere(ctx, folder, enter)
+		return s.listWhere(ctx, folder, w)
 	}
 	return store.List(ctx, folder)
 }
@@ -112,6 +131,44 @@ func relative(folder, name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(name, folder), "/")
 }
 
+// matching returns whether a pattern matches a name: element by element where it can be
+// taken apart, so that a class such as [!a] never stands for a slash, which it does for
+// the library.
+func matching(pattern string) func(rel string) bool {
+	elements := strings.Split(pattern, "/")
+	for _, e := range elements {
+		if e != "**" && !isOneElement(e) {
+			return func(rel string) bool { return doublestar.MatchUnvalidated(pattern, rel) }
+		}
+	}
+	return func(rel string) bool { return matchElements(elements, strings.Split(rel, "/")) }
+}
+
+// matchElements goes back to the last ** only, which is enough: what is before it matched
+// as early as it could.
+func matchElements(elements, parts []string) bool {
+	e, p, again, from := 0, 0, -1, 0
+	for p < len(parts) {
+		switch {
+		case e < len(elements) && elements[e] == "**":
+			again, from = e, p
+			e++
+		case e < len(elements) && doublestar.MatchUnvalidated(elements[e], parts[p]):
+			e++
+			p++
+		case again >= 0:
+			from++
+			e, p = again+1, from
+		default:
+			return false
+		}
+	}
+	for e < len(elements) && elements[e] == "**" {
+		e++
+	}
+	return e == len(elements)
+}
+
 // leadsTo returns whether what pattern matches may be below a folder. It judges element
 // by element, up to one that may stand for several.
 func leadsTo(pattern string) func(rel string) bool {
@@ -137,5 +194,12 @@ func leadsTo(pattern string) func(rel string) bool {
 // isOneElement is false where a part of a pattern between slashes may match a slash, or
 // is cut out of something that does.
 func isOneElement(element string) bool {
-	return doublestar.ValidatePattern(element) && !strings.Contains(element, "**") && !strings.ContainsAny(element, `\`)
+	if strings.Count(element, "*") > 1 { // two may come to stand side by side: {*,a}*
+		for _, beside := range []string{"**", "*{", "}*", "}{"} {
+			if strings.Contains(element, beside) {
+				return false
+			}
+		}
+	}
+	return doublestar.ValidatePattern(element) && !strings.ContainsAny(element, `\`)
 }

@@ -59,6 +59,8 @@ func TestMatch(t *testing.T) {
 		{"a pattern for folders", "in/20*/0?/*.jsonl", []string{"in/2026/01/x.jsonl", "in/2026/02/_hidden.jsonl", "in/2026/02/y.jsonl"}},
 		{"alternatives across folders", "{in/2026/01/x,a}.jsonl", []string{"a.jsonl", "in/2026/01/x.jsonl"}},
 		{"a pattern matches no folders", "in/20*", nil},
+		{"a class stands for no slash", "in[!x]*.jsonl", nil},
+		{"a class stands for no slash behind two stars either", "**/in[+-9]*.jsonl", nil},
 		{"an escaped star", `st\*r/*.jsonl`, []string{"st*r/s.jsonl"}},
 		{"a written dot is kept", "./in/t*.jsonl", []string{"./in/top.jsonl"}},
 		{"an absolute pattern", root + "/in/t*", []string{root + "/in/top.jsonl"}},

@@ -49,7 +49,8 @@ type Store interface {
 	// (length -1: to the end); ErrChanged, ErrNotExist, also from Read and Close: who
 	// must know that all of what was read is what o describes looks at Close's error.
 	Open(ctx context.Context, o Object, offset, length int64) (io.ReadCloser, error)
-	// Create begins a new object, and the folders that lead to it.
+	// Create begins a new object, and the folders that lead to it. When ctx ends before its
+	// Commit, the object may be given up.
 	Create(ctx context.Context, name string) (Writer, error)
 	// Copy gives an object a second name; ErrExist where that is taken.
 	Copy(ctx context.Context, from, to string) error
