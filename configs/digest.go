@@ -3,20 +3,20 @@ package configs
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 	"github.com/cpr-batch/cpr-batch/pipeline/runs"
 	"github.com/cpr-batch/cpr-batch/pyworker"
 )
 
 // Digest is what decides the output of a run of this job, by named parts: two runs with
 // the same digest write the same. How many workers predict, in batches of what size, and
-// how many failures are allowed are not in it.
-func (j *Job) Digest(splits []pipeline.PlannedSplit, model []pyworker.Print, python pyworker.Interpreter) (runs.Digest, error) {
+// how many failures are allowed are not in it. The text of python.requirements is what
+// pyworker.RequirementsText gives.
+func (j *Job) Digest(splits []pipeline.PlannedSplit, model []pyworker.Print, python pyworker.Interpreter, requirements string) runs.Digest {
 	var d runs.Digest
 	source := j.Source.JSONL
 	d.Show("source.jsonl.split_size", source.SplitSize.String())
@@ -46,38 +46,14 @@ func (j *Job) Digest(splits []pipeline.PlannedSplit, model []pyworker.Print, pyt
 		fmt.Fprintf(&env, "%q=%q\n", name, j.Python.Env[name])
 	}
 	d.Hide("python.env", env.String())
-	requirements, err := j.requirements()
-	if err != nil {
-		return d, err
-	}
 	d.Hide("python.requirements", requirements)
 	d.Show("python", fmt.Sprintf("%s %d.%d", python.Implementation, python.Version[0], python.Version[1]))
-	return d, nil
+	return d
 }
 
-func (j *Job) requirements() (string, error) {
-	r := j.Python.Requirements
-	if r.File == "" {
-		return strings.Join(r.Lines, "\n"), nil
-	}
-	content, err := os.ReadFile(j.Resolve(r.File))
-	if err != nil {
-		return "", &pipeline.Error{
-			Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure, Message: "python.requirements", Err: err,
-			Hint: "Paths in the job file are relative to its folder.",
-		}
-	}
-	return string(content), nil
-}
-
-// Resolve returns the local path of a name in the job file: relative ones are relative to
-// the job file's folder.
-func (j *Job) Resolve(name string) string {
-	if filepath.IsAbs(name) {
-		return filepath.Clean(name)
-	}
-	return filepath.Join(j.Dir, name)
-}
+// Resolve returns the name by which a store knows a name in the job file: relative ones are
+// relative to the job file's folder.
+func (j *Job) Resolve(name string) string { return objects.Join(j.Dir, name) }
 
 func list(names []string) string { return strings.Join(names, ", ") }
 

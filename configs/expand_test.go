@@ -114,7 +114,7 @@ func TestTheErrorNamesWhereToCorrect(t *testing.T) {
 	for want, o := range map[string]configs.Options{
 		"2 problems in standard input": inFile, "1 problem in the command line": onLine, "1 problem in the environment": inEnvironment,
 	} {
-		_, err := configs.Load(o)
+		_, err := configs.Load(t.Context(), o)
 		var e *pipeline.Error
 		if !errors.As(err, &e) || e.Message != want || e.Hint == "" {
 			t.Errorf("error = %v, want %s", err, want)

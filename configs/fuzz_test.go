@@ -24,7 +24,7 @@ func FuzzLoad(f *testing.F) {
 		o := options(text)
 		o.Set = []string{set}
 		o.LookupEnv = environment(map[string]string{"N": "secret-5"})
-		job, err := configs.Load(o)
+		job, err := configs.Load(t.Context(), o)
 		if err == nil {
 			if len(job.Model.Kwargs) > 0 && !json.Valid(job.Model.Kwargs) {
 				t.Errorf("kwargs %q are no JSON", job.Model.Kwargs)

@@ -37,7 +37,7 @@ type Job struct {
 
 	// Path is the job file as it was named, "-" for standard input.
 	Path string `yaml:"-"`
-	// Dir is the absolute folder that relative paths are relative to: the job file's, or
+	// Dir is the absolute folder, or gs://bucket/folder, that relative paths are relative to: the job file's, or
 	// the working directory where the job file came from standard input.
 	Dir string `yaml:"-"`
 	// Date is the run's date: what the clock shows in Timezone, as if it were UTC.

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // Options say which job file is loaded, and with what.
@@ -26,12 +28,16 @@ type Options struct {
 	// must be given where it is used.
 	TaskIndexSet bool
 
+	Store     objects.Store               // where a job file in gs:// is read; default: the disk alone
 	LookupEnv func(string) (string, bool) // default: os.LookupEnv
 	Now       time.Time                   // default: time.Now()
 	Memory    int64                       // bytes that the machine has for us; default: what it says
 }
 
 func (o *Options) setDefaults() {
+	if o.Store == nil {
+		o.Store = objects.NewLocal()
+	}
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
@@ -46,9 +52,9 @@ func (o *Options) setDefaults() {
 // Load reads a job file, replaces ${NAME} in it, decodes it over the defaults and checks
 // it. Its error is a *pipeline.Error; where the file was read it holds Problems: all of
 // them at once, also what is not built yet in this version.
-func Load(o Options) (*Job, error) {
+func Load(ctx context.Context, o Options) (*Job, error) {
 	o.setDefaults()
-	data, err := o.read()
+	data, err := o.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +105,16 @@ func (o *Options) fileName() string {
 	return o.Path
 }
 
-func (o *Options) read() ([]byte, error) {
+func (o *Options) read(ctx context.Context) ([]byte, error) {
 	from := o.Stdin
 	switch {
-	case isGS(o.Path):
-		return nil, unreadable(o.Path, fmt.Errorf("a job file in gs:// is %s", notBuilt))
+	case objects.IsCloud(o.Path):
+		r, err := objects.OpenFile(ctx, o.Store, objects.Object{Name: o.Path})
+		if err != nil {
+			return nil, unreadable(o.Path, err)
+		}
+		defer r.Close()
+		from = r
 	case o.Path != "-":
 		f, err := os.Open(o.Path)
 		if err != nil {
@@ -122,17 +133,27 @@ func (o *Options) read() ([]byte, error) {
 }
 
 func unreadable(name string, err error) error {
-	return &pipeline.Error{
+	e := &pipeline.Error{
 		Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
 		Message: "read job file " + name, Err: err,
-		Hint: "Name the job file with --config: a path, or - for standard input.",
+		Hint: "Name the job file with --config: a path, gs://bucket/name, or - for standard input.",
 	}
+	if hint := objects.Hint(err); hint != "" {
+		e.Hint = hint
+		if !objects.IsSetup(err) {
+			e.Remedy = pipeline.TryAgain
+		}
+	}
+	return e
 }
 
 // dir is the folder that relative paths of the job file are relative to.
 func (o *Options) dir() (string, error) {
 	if o.Path == "-" {
 		return filepath.Abs(".")
+	}
+	if objects.IsCloud(o.Path) {
+		return objects.Dir(o.Path), nil
 	}
 	return filepath.Abs(filepath.Dir(o.Path))
 }

@@ -208,7 +208,7 @@ func TestFilesThatCanNotBeRead(t *testing.T) {
 			t.Parallel()
 			o := options("")
 			o.Path = test.path
-			_, err := configs.Load(o)
+			_, err := configs.Load(t.Context(), o)
 			var e *pipeline.Error
 			if !errors.As(err, &e) || e.Remedy != pipeline.FixConfig || !strings.Contains(err.Error(), test.path) {
 				t.Fatalf("error = %v", err)

@@ -38,7 +38,7 @@ func environment(env map[string]string) func(string) (string, bool) {
 
 func mustLoad(t *testing.T, o configs.Options) *configs.Job {
 	t.Helper()
-	job, err := configs.Load(o)
+	job, err := configs.Load(t.Context(), o)
 	if err != nil {
 		t.Fatalf("load: %v", err)
 	}
@@ -49,7 +49,7 @@ func mustLoad(t *testing.T, o configs.Options) *configs.Job {
 // file's name.
 func problemsOf(t *testing.T, o configs.Options) []string {
 	t.Helper()
-	job, err := configs.Load(o)
+	job, err := configs.Load(t.Context(), o)
 	if err == nil {
 		t.Fatalf("loaded %+v; want problems", job)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // overlaps tells where a URI of the source would match the output's own files.
@@ -56,13 +58,11 @@ func (c *checker) outputFolder() (folder, extension string) {
 
 // absolute is a path from the root, links followed as far as they exist; gs:// as it is.
 func (c *checker) absolute(uri string) string {
-	if isGS(uri) {
-		return strings.TrimRight(uri, "/")
+	name := objects.Join(c.job.Dir, uri)
+	if objects.IsCloud(name) {
+		return name
 	}
-	if !filepath.IsAbs(uri) {
-		uri = filepath.Join(c.job.Dir, uri)
-	}
-	return c.followLinks(filepath.Clean(uri))
+	return c.followLinks(name)
 }
 
 // followLinks resolves the links in the part of a path that exists. It keeps what it found
@@ -113,10 +113,11 @@ func (c *checker) matchesOutput(uri, folder string, names []string) string {
 
 // isFile says whether a path with the signs of a glob is a file's own name.
 func (c *checker) isFile(uri string) bool {
-	if isGS(uri) {
+	name := c.absolute(uri)
+	if objects.IsCloud(name) {
 		return false
 	}
-	_, err := os.Lstat(c.absolute(uri))
+	_, err := os.Lstat(name)
 	return err == nil
 }
 

@@ -69,7 +69,7 @@ func TestAnInputThatMatchesTheOutputIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			refused := false
-			if _, err := configs.Load(o); err != nil {
+			if _, err := configs.Load(t.Context(), o); err != nil {
 				for line := range strings.SplitSeq(err.Error(), "\n") {
 					if strings.Contains(line, ":5:9: source.jsonl.uris[0]: ") && strings.Contains(line, "would match the output's own files") {
 						refused = true

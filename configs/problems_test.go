@@ -96,6 +96,7 @@ func TestEveryProblemIsTold(t *testing.T) {
 		"numbers that JSON has not":         {"model: {prediction_class: p.P, kwargs: {a: .nan, b: [-.inf]}}\n" + rest, []string{"1:44: model.kwargs.a: .nan: JSON has no such number: write it as a text, or leave it out", "1:54: model.kwargs.b: -.inf: JSON has no such number: write it as a text, or leave it out"}},
 		"a list of kwargs":                  {"model: {prediction_class: p.P, kwargs: [a]}\n" + rest, []string{"1:40: model.kwargs: a list: write names and values below it"}},
 		"a tag":                             {"name: !python/object x", []string{"4:7: name: !python/object: no such type in a job file: leave the tag out"}},
+		"a tag with a line feed":            {"name: !a%0Ab x", []string{`4:7: name: "!a\nb": no such type in a job file: leave the tag out`}},
 		"a tag that is not true":            {"batch: {size: !!int x}", []string{`4:15: batch.size: "x": is not of the type that its tag !!int says`}},
 		"a merge key without a mapping":     {"batch: {<<: [1]}", []string{"4:13: batch.<<: 1: write a mapping, or a list of mappings"}},
 		"an alias in its own anchor":        {"errors: {retry_on: &a [*a]}", []string{"4:20: errors.retry_on[0]: a list: write a text", "4:24: errors.retry_on[0][0]: *a: an alias inside its own anchor has no end"}},

@@ -166,8 +166,6 @@ func isURI(s string) bool {
 	return m[1] == "gs" && bucket != ""
 }
 
-func isGS(s string) bool { return strings.HasPrefix(s, "gs://") }
-
 func isClassName(s string) bool { return strings.Contains(s, ".") && isDotted(s) }
 
 // isDotted says whether s is one or more of Python's identifiers, joined by dots.

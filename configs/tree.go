@@ -221,7 +221,15 @@ func (b *builder) checkTag(y *yaml.Node, n *node, path, own string) {
 
 func (b *builder) failTag(y *yaml.Node, n *node, path string) {
 	n.broken = true
-	b.fail(b.place(y), path, y.Tag, "no such type in a job file: leave the tag out")
+	b.fail(b.place(y), path, shownTag(y.Tag), "no such type in a job file: leave the tag out")
+}
+
+// shownTag is a tag as it is, but for what a line can not hold: %0A in it is a line feed.
+func shownTag(tag string) string {
+	if q := quote(tag); q != `"`+tag+`"` {
+		return q
+	}
+	return tag
 }
 
 func (b *builder) scalar(y *yaml.Node, n *node, path string) {

@@ -1,7 +1,5 @@
 package configs
 
-import "fmt"
-
 // notBuilt is said of what the job file describes and this version can not do.
 const notBuilt = "not built yet in this version"
 
@@ -19,7 +17,6 @@ func (j *Job) Unbuilt() error {
 
 func unbuilt(j *Job, p *problems) {
 	u := unbuiltChecker{job: j, problems: p}
-	u.objects()
 	u.kinds()
 	w, m := &j.Workers, &j.Model
 	u.refuse(w.Start == "fork", "workers.start", "fork is "+notBuilt+": write auto, or spawn")
@@ -54,28 +51,6 @@ func (u *unbuiltChecker) refuse(wrong bool, path, message string) {
 		}
 	}
 	u.problems.add(q)
-}
-
-// objects refuses gs:// wherever a path may stand.
-func (u *unbuiltChecker) objects() {
-	j := u.job
-	one := func(path, uri string) {
-		u.refuse(isGS(uri), path, "gs:// is "+notBuilt+": write a local path")
-	}
-	many := func(path string, uris []string) {
-		for i, uri := range uris {
-			one(fmt.Sprintf("%s[%d]", path, i), uri)
-		}
-	}
-	one("model.origin", j.Model.Origin)
-	many("model.package_uris", j.Model.PackageURIs)
-	one("python.requirements", j.Python.Requirements.File)
-	if s := j.Source.JSONL; s != nil {
-		many("source.jsonl.uris", s.URIs)
-	}
-	if s := j.Sink.JSONL; s != nil {
-		one("sink.jsonl.uri", s.URI)
-	}
 }
 
 // kinds refuses the kinds of sources and sinks that are not there yet.

@@ -40,8 +40,8 @@ func (b *budget) count(predicted, failed int64, last *Failure) error {
 		return nil
 	}
 	if last != nil {
-		e.Message += fmt.Sprintf("; the last one: %s: %s", last.Type, cut(last.Message, 200))
-		e.Traceback = last.Traceback
+		e.Message += fmt.Sprintf("; the last one: %s: %s", last.Type, Quote(last.Message))
+		e.Traceback = quotedTraceback(last)
 	}
 	return e
 }

@@ -21,7 +21,7 @@ func jitter(most time.Duration) time.Duration { return rand.N(most + 1) }
 func (is *isolation) treat(ctx context.Context, g group, failed *CallError, t trial) error {
 	switch failed.Kind {
 	case Memory:
-		if g.size() > 1 {
+		if t == firstTime && g.size() > 1 {
 			is.lower(int64(g.size() / 2))
 		}
 	case Crashed:
@@ -53,6 +53,9 @@ func (is *isolation) divide(ctx context.Context, g group) error {
 	rightFailed, err := is.call(ctx, right)
 	if err != nil {
 		return err
+	}
+	if tooLarge(leftFailed) && tooLarge(rightFailed) && left.size() > 1 {
+		is.lower(int64(left.size() / 2)) // where one half is fine, it is no matter of size
 	}
 	if suspect(leftFailed) && suspect(rightFailed) {
 		if leftFailed, rightFailed, err = is.doubt(ctx, g, leftFailed, rightFailed); err != nil {
@@ -95,6 +98,9 @@ func (is *isolation) doubt(ctx context.Context, g group, leftFailed, rightFailed
 				well = half.failed.Worker
 				break
 			}
+			if !half.failed.Harmed {
+				break // this half has made it so
+			}
 			if half.failed, err = is.call(ctx, half.group); err != nil {
 				return nil, nil, err
 			}
@@ -102,6 +108,9 @@ func (is *isolation) doubt(ctx context.Context, g group, leftFailed, rightFailed
 	}
 	return halves[0].failed, halves[1].failed, nil
 }
+
+// tooLarge says whether memory was not enough for a call.
+func tooLarge(failed *CallError) bool { return failed != nil && failed.Kind == Memory }
 
 // suspect says whether a failed call leaves a live worker that it may have harmed, or
 // that was unwell before.
@@ -143,7 +152,10 @@ func (is *isolation) convict(ctx context.Context, g group, failed *CallError) er
 		// The instance is too large, not the batches: they may be as large as before.
 		is.cure.ceiling.Store(is.ceiling)
 	}
-	return is.fail(ctx, g.from, &proof.Failure)
+	if err := is.fail(ctx, g.from, &proof.Failure); err != nil || !proof.Died {
+		return err
+	}
+	return is.died(ctx, proof)
 }
 
 // retry calls a group once more, where that is possible on a worker that has shown just
@@ -173,6 +185,11 @@ func (is *isolation) retry(ctx context.Context, g group) (*CallError, error) {
 // replaces the worker if it fails that too. It says whether the worker was unwell, or is
 // gone, so that the failed call proves nothing.
 func (is *isolation) test(ctx context.Context, failed *CallError) (bool, error) {
+	if is.good.Load() == nil && failed.Kind != Retry {
+		if err := is.scout(ctx); err != nil {
+			return false, err
+		}
+	}
 	good := is.good.Load()
 	if good == nil {
 		return is.replaceUntested(failed), nil
@@ -191,6 +208,35 @@ func (is *isolation) test(ctx context.Context, failed *CallError) (bool, error) 
 		return true, nil
 	}
 	return false, err
+}
+
+// scout looks for an instance that is known to be good, while there is none: among a few
+// of the batch, each alone, from its end on. A Predictor that culprits have poisoned fails
+// what is healthy too, and only a worker that has failed nothing yet can tell.
+func (is *isolation) scout(ctx context.Context) error {
+	places := min(len(is.items), maxScouts)
+	for tried := 0; tried < places && !is.scouted && is.good.Load() == nil; {
+		at := len(is.items) - 1 - tried*(len(is.items)-1)/max(1, places-1)
+		answer, err := is.ask(ctx, Call{Instances: is.items[at : at+1], Kwargs: is.task.batch.Kwargs, Limit: is.timeout})
+		var failed *CallError
+		switch {
+		case err == nil && answer.Outcomes[0].Failure == nil:
+			is.prosper(&is.items[at])
+		case err == nil:
+			tried++
+		case !errors.As(err, &failed):
+			return err
+		case failed.Died:
+			is.scouted = true
+			return is.mourn(ctx, failed, group{at, at + 1})
+		case !failed.Harmed:
+			tried++
+		default:
+			is.scouted = !is.replaceUntested(failed)
+		}
+	}
+	is.scouted = true
+	return nil
 }
 
 // replaceUntested takes the place of a test while nothing has been predicted yet, so that

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxDeaths is how many isolations in a row may cost workers' lives without one
-	// prediction in between, over the whole run.
+	// maxDeaths is how many instances in a row may each have killed workers, alone, without
+	// one prediction in between, over the whole run.
 	maxDeaths = 10
 	// spareDeaths is how many more lives than finding one culprit takes an isolation may
 	// cost without one prediction in between.
@@ -25,6 +25,8 @@ const (
 	maxRetrials = 2
 	// maxTrials is the same with the workers counted that other calls had harmed before.
 	maxTrials = 30
+	// maxScouts is how many instances of a batch are tried alone to find a good one.
+	maxScouts = 5
 	// maxKnownGood bounds the text of the instance that is kept to test workers with.
 	maxKnownGood = 1 << 20
 )
@@ -43,7 +45,7 @@ type cure struct {
 	ceiling atomic.Int64         // instances a call may have since memory ran out; 0: no such limit
 
 	mu      sync.Mutex
-	deaths  int               // isolations that cost lives, since the last prediction
+	deaths  int               // instances that died alone, since the last prediction
 	doubted map[WorkerID]bool // workers that were replaced untested
 	// suspected is when the first of them was.
 	suspected time.Time
@@ -62,11 +64,11 @@ type isolation struct {
 	position []int // nil: items are the whole batch
 	outcomes []Outcome
 
-	stuck     int        // calls that gave no answer in time
-	deaths    int        // since the last prediction in this isolation
-	lastDeath *CallError // nil: no worker died
-	whole     int        // instances of the call that was divided first
-	ceiling   int64      // of the cure, when this isolation began
+	stuck   int   // calls that gave no answer in time
+	deaths  int   // since the last prediction in this isolation
+	whole   int   // instances of the call that was divided first
+	ceiling int64 // of the cure, when this isolation began
+	scouted bool  // has looked for an instance that is known to be good
 }
 
 // group is a range of an isolation's items.
@@ -91,11 +93,6 @@ func (c *cure) predict(ctx context.Context, task *batchRun) error {
 			err = is.admit(ctx, g, failed)
 		}
 		if err != nil {
-			return err
-		}
-	}
-	if is.lastDeath != nil {
-		if err := c.lived(ctx, is); err != nil {
 			return err
 		}
 	}
@@ -199,6 +196,9 @@ func (is *isolation) ask(ctx context.Context, c Call) (Answer, error) {
 		c.Queued = is.task.place
 	}
 	answer, err := is.pool.Predict(ctx, c)
+	if errors.Is(err, ErrWorkerGone) {
+		is.task.calls-- // nobody was called
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return answer, context.Cause(ctx)
@@ -278,7 +278,6 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 	if !failed.Died {
 		return nil
 	}
-	is.lastDeath = failed
 	is.deaths++
 	is.log.Warn("worker died", "worker", failed.Worker, "reason", failed.Failure.Message, "instances", g.size())
 	whole := max(is.whole, g.size())
@@ -288,18 +287,17 @@ func (is *isolation) mourn(ctx context.Context, failed *CallError, g group) erro
 	return nil
 }
 
-// lived ends an isolation that cost lives: it counts as one death, however many it took.
-func (c *cure) lived(ctx context.Context, is *isolation) error {
-	c.mu.Lock()
-	if is.deaths > 0 {
-		c.deaths++
-	}
-	deaths := c.deaths
-	c.mu.Unlock()
+// died counts an instance that was alone in the calls that killed workers: finding it
+// counts as one death, however many it took.
+func (is *isolation) died(ctx context.Context, failed *CallError) error {
+	is.mu.Lock()
+	is.cure.deaths++
+	deaths := is.cure.deaths
+	is.mu.Unlock()
 	if deaths < maxDeaths {
 		return nil
 	}
-	return is.giveUp(ctx, deaths, is.lastDeath)
+	return is.giveUp(ctx, deaths, failed)
 }
 
 // giveUp ends the run unless an instance that is known to be good shows that the workers
@@ -320,10 +318,10 @@ func (is *isolation) giveUp(ctx context.Context, deaths int, failed *CallError) 
 	}
 	return &Error{
 		Remedy: FixInput, Phase: failed.Failure.Phase, Type: failed.Failure.Type,
-		Message:   fmt.Sprintf("%s; workers keep dying: %d deaths in a row without one prediction", failed.Failure.Message, deaths),
+		Message:   fmt.Sprintf("%s; workers keep dying: %d deaths in a row without one prediction", Quote(failed.Failure.Message), deaths),
 		Hint:      "Try the Predictor on a few instances with `cpr-batch predict`, which shows what it prints.",
-		Traceback: failed.Failure.Traceback,
-		Stderr:    failed.Stderr,
+		Traceback: quotedTraceback(&failed.Failure),
+		Stderr:    QuoteLines(failed.Stderr),
 	}
 }
 

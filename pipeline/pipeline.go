@@ -184,7 +184,7 @@ type Sink interface {
 // One goroutine uses it.
 type Part interface {
 	// Write appends the outcomes of b, one an instance, in order. It is called in the
-	// order of the batches. It must not keep b or o. An outcome that the sink refuses it
+	// order of the batches. It must not keep b or o. ctx lives for as long as the part. An outcome that the sink refuses it
 	// may turn into a failure of phase write, in o.
 	Write(ctx context.Context, b *Batch, o []Outcome) error
 	// Commit makes the part visible, in one step. ErrCommitted: another attempt was

@@ -51,8 +51,8 @@ func (t *batchRun) pass(ctx context.Context) {
 }
 
 // flow reads, predicts and writes the whole split.
-func (s *splitRun) flow(ctx, fetching context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (s *splitRun) flow(life, fetching context.Context) error {
+	group, ctx := errgroup.WithContext(life)
 	// fetching ends with the run's context, not with this split's: both must stop Read.
 	reading, stop := context.WithCancelCause(fetching)
 	defer stop(nil)
@@ -63,7 +63,7 @@ func (s *splitRun) flow(ctx, fetching context.Context) error {
 		defer close(queue)
 		return s.read(ctx, reading, fetching, group, queue)
 	})
-	group.Go(func() error { return s.write(ctx, queue) })
+	group.Go(func() error { return s.write(ctx, life, queue) })
 	return group.Wait()
 }
 
@@ -135,14 +135,15 @@ func (s *splitRun) passed(b *Batch, took time.Duration) {
 	}
 }
 
-// write hands the outcomes of the queue's batches to the part, in order.
-func (s *splitRun) write(ctx context.Context, queue <-chan *batchRun) error {
+// write hands the outcomes of the queue's batches to the part, in order. The part is given
+// the context in which it is committed.
+func (s *splitRun) write(ctx, life context.Context, queue <-chan *batchRun) error {
 	var err error
 	for task := range queue {
 		if err == nil {
 			select {
 			case <-task.ready:
-				err = s.writeBatch(ctx, task)
+				err = s.writeBatch(ctx, life, task)
 			case <-ctx.Done():
 				err = context.Cause(ctx)
 			}
@@ -153,12 +154,12 @@ func (s *splitRun) write(ctx context.Context, queue <-chan *batchRun) error {
 	return err
 }
 
-func (s *splitRun) writeBatch(ctx context.Context, task *batchRun) error {
+func (s *splitRun) writeBatch(ctx, life context.Context, task *batchRun) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // its prediction failed: there are no outcomes
 	}
 	began := time.Now()
-	if err := s.part.Write(ctx, task.batch, task.outcomes); err != nil {
+	if err := s.part.Write(life, task.batch, task.outcomes); err != nil {
 		return err
 	}
 	if err := s.countRefused(ctx, task); err != nil {

@@ -52,7 +52,7 @@ type FirstFailure struct {
 func (t *Tally) Fail(split SplitID, ordinal int64, o Origin, f *Failure) {
 	t.Failed++
 	t.addFailure(FailureCount{Phase: f.Phase, Type: f.Type, Count: 1,
-		First: FirstFailure{Split: split, Ordinal: ordinal, Source: o, Message: cut(f.Message, 200)}})
+		First: FirstFailure{Split: split, Ordinal: ordinal, Source: o, Message: Quote(f.Message)}})
 }
 
 // Add adds other to t.

@@ -1,11 +1,17 @@
 package pyworker
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // notGzip says what a file looks like that does not begin as a .tar.gz archive does, and
@@ -43,4 +49,35 @@ func notGzip(name string, head []byte) (found, hint string) {
 		return "text", anew
 	}
 	return fmt.Sprintf("data of an unknown kind, which begins with the bytes % x", head[:min(4, len(head))]), anew
+}
+
+// unwrap unpacks an archive once that was compressed a second time when it was uploaded.
+// One whose own compression is what its Content-Encoding tells of stays as it is.
+func unwrap(name string, limit *allowance) (err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	unzipped, err := gzip.NewReader(bufio.NewReader(file))
+	if err != nil {
+		return nil // what it is is told when it is unpacked
+	}
+	inner := bufio.NewReader(unzipped)
+	if head, err := inner.Peek(2); err != nil || string(head) != "\x1f\x8b" {
+		return nil
+	}
+	plain, err := os.CreateTemp(filepath.Dir(name), "")
+	if err != nil {
+		return err
+	}
+	var from io.Reader = inner
+	if limit.limit > 0 { // a reader of the archive sees that the rest is missing
+		from = io.LimitReader(inner, limit.limit+maxHeaders)
+	}
+	_, err = io.Copy(plain, from)
+	if err = errors.Join(err, plain.Close()); err != nil {
+		return err
+	}
+	return os.Rename(plain.Name(), name)
 }

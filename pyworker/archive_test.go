@@ -75,7 +75,7 @@ func unpack(t *testing.T, name string, data []byte, maxSize pipeline.Bytes) (*py
 		t.Fatal(err)
 	}
 	into := filepath.Join(outside, "into")
-	staged, err := pyworker.Stage(t.Context(), outside, pyworker.ModelConfig{PackageURIs: []string{name}, MaxSize: maxSize}, into)
+	staged, err := stage(t.Context(), outside, pyworker.ModelConfig{PackageURIs: []string{name}, MaxSize: maxSize}, into)
 	if found := listing(t, outside, "into"); !cmp.Equal(found, []string{name}) {
 		t.Errorf("outside of the folder: %q", found)
 	}

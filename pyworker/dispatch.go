@@ -84,11 +84,17 @@ func (p *Pool) welcome(w *worker) {
 
 // dismiss takes a worker out of service and returns the calls it had.
 func (p *Pool) dismiss(w *worker) []*call {
+	p.suspend(w)
 	calls := w.inflight
-	p.stats.Idle += w.idleFor()
-	w.inflight, w.stage, w.idle, w.deadline = nil, dead, time.Time{}, time.Time{}
-	w.timer.Stop()
+	w.inflight = nil
 	return calls
+}
+
+// suspend lets a worker take nothing more, and answer nothing.
+func (p *Pool) suspend(w *worker) {
+	p.stats.Idle += w.idleFor()
+	w.stage, w.idle, w.deadline = dead, time.Time{}, time.Time{}
+	w.timer.Stop()
 }
 
 // passOn puts calls that never began before all others.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // buildLimit is how long one step of making an environment may take.
@@ -75,7 +76,7 @@ func (b builder) requirementsFile() (string, error) {
 			if strings.HasPrefix(line, "-c") || strings.HasPrefix(line, "--constraint") {
 				option = "-c "
 			}
-			line = option + within(b.needs.dir, included)
+			line = option + objects.Join(b.needs.dir, included)
 		}
 		text += line + "\n"
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // requirements are what is to be installed: the lines of a requirements file or of the
@@ -26,7 +27,10 @@ type requirements struct {
 
 // readRequirements reads requirements, and the files that they include, so that a change
 // in any of them makes another environment.
-func readRequirements(ctx context.Context, r Requirements, dir string) (requirements, error) {
+func readRequirements(ctx context.Context, store objects.Store, r Requirements, dir string) (requirements, error) {
+	if name := objects.Join(dir, r.File); objects.IsCloud(name) || r.File == "" && objects.IsCloud(dir) {
+		return cloudRequirements(ctx, store, r, dir)
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return requirements{}, badRequirements("", err)
@@ -38,7 +42,7 @@ func readRequirements(ctx context.Context, r Requirements, dir string) (requirem
 		needs.all = reader.all
 		return needs, err
 	}
-	needs := requirements{file: within(dir, r.File)}
+	needs := requirements{file: objects.Join(dir, r.File)}
 	needs.dir = filepath.Dir(needs.file)
 	text, err := os.ReadFile(needs.file)
 	if err != nil {
@@ -50,7 +54,7 @@ func readRequirements(ctx context.Context, r Requirements, dir string) (requirem
 	return needs, err
 }
 
-func badRequirements(doing string, err error) error {
+func badRequirements(doing string, err error) *pipeline.Error {
 	e := &pipeline.Error{Remedy: pipeline.FixInput, Phase: pipeline.PhaseConfigure, Message: "python.requirements: " + doing, Err: err}
 	if errors.Is(err, fs.ErrNotExist) {
 		e.Hint = "Paths in the job file are relative to its folder, and paths in a requirements file to the file's own."
@@ -115,7 +119,7 @@ func (r *requirementReader) lines(ctx context.Context, lines []string, dir, cwd 
 			if strings.Contains(included, "://") {
 				continue
 			}
-			if err := r.file(ctx, within(dir, included), cwd); err != nil {
+			if err := r.file(ctx, objects.Join(dir, included), cwd); err != nil {
 				return err
 			}
 			continue
@@ -140,7 +144,7 @@ func (r *requirementReader) local(ctx context.Context, line, cwd string) error {
 	}
 	line, _, _ = strings.Cut(line, " ")
 	line, _, _ = strings.Cut(line, "[")
-	path := within(cwd, strings.TrimPrefix(line, "file://"))
+	path := objects.Join(cwd, strings.TrimPrefix(line, "file://"))
 	info, err := os.Stat(path)
 	if err != nil || line == "" || strings.HasPrefix(line, "-") {
 		return nil // a name for an index, or one that pip or uv will complain of

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // wheel writes a wheel with one module and one script, as an index would serve it.
@@ -358,7 +359,7 @@ func TestRequirementsNameTheirEnvironment(t *testing.T) {
 				}
 			}
 		}
-		needs, err := readRequirements(t.Context(), Requirements{File: "r.txt"}, dir)
+		needs, err := readRequirements(t.Context(), objects.NewLocal(), Requirements{File: "r.txt"}, dir)
 		if err != nil {
 			t.Fatal(err)
 		}

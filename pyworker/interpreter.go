@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // Interpreter is a Python that was found, and that runs.
@@ -74,7 +75,12 @@ func locate(name, dir string) (string, error) {
 		}
 		return path, nil
 	}
-	path := within(dir, name)
+	path := objects.Join(dir, name)
+	if objects.IsCloud(path) {
+		e := noInterpreter(path + " is in Cloud Storage")
+		e.Hint = "Name an interpreter of this machine: by a name on PATH, or an absolute path."
+		return "", e
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "~"):

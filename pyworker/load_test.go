@@ -70,7 +70,7 @@ func TestPoolEndsWhenTheClassCanNotBeUsed(t *testing.T) {
 		"errors.retry_on names no exception":  {"sleeps", want{"load", "ValueError", "errors.retry_on: 'Timeout' is no exception", "write it with its module"}},
 		"errors.retry_on names no module":     {"echo", want{"load", "ModuleNotFoundError", "errors.retry_on: 'no_such_library.Timeout': no module 'no_such_library' in ", "python.requirements"}},
 		"Python itself does not start":        {"killed", want{"load", "Crash", "the worker ended while loading: exit status 1", "python.env"}},
-		"the module is deeper in the package": {"inner.Predictor", want{"import", "ModuleNotFoundError", "No module named 'inner' in the packages", "did you mean deep.inner.Predictor?"}},
+		"the module is deeper in the package": {"inner.Predictor", want{"import", "ModuleNotFoundError", "No module named 'inner' in the packages", "did you mean deep.inner.Predictor"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

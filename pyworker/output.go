@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // The bounds of what is kept of a worker's output.
@@ -44,6 +45,10 @@ func (o *output) capture(r io.Reader, number int, stream Stream, sink func(Line)
 	finish := func() {
 		text := strings.ToValidUTF8(strings.TrimRight(string(line), "\r"), "\uFFFD")
 		line = line[:0]
+		for len(text) > longestLine { // what stands for a wrong byte is longer than it
+			_, n := utf8.DecodeLastRuneInString(text)
+			text = text[:len(text)-n]
+		}
 		o.keep(stream, text)
 		if sink != nil {
 			sink(Line{Worker: number, Stream: stream, Text: text})

@@ -219,7 +219,7 @@ func (p *Pool) conclude(c pipeline.Call, r reply) (pipeline.Answer, error) {
 }
 
 // Replace kills a worker and starts another in its place; see pipeline.Pool. The calls it
-// has go to others.
+// has go to others when it has ended: until then they may be being written to it.
 func (p *Pool) Replace(id pipeline.WorkerID, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -229,7 +229,8 @@ func (p *Pool) Replace(id pipeline.WorkerID, why string) {
 	}
 	p.cfg.Logger.Warn("worker replaced", "worker", w.number, "why", why)
 	w.excused = true
-	p.passOn(p.dismiss(w))
+	p.suspend(w)
+	p.dispatch() // who waits for this worker is told that it is gone
 	w.kill()
 }
 

@@ -24,23 +24,6 @@ var python = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(out)), err
 })
 
-// pythons is every interpreter that is here and new enough.
-func pythons(t *testing.T) []string {
-	t.Helper()
-	own, err := python()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.*/bin/python"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	found = slices.DeleteFunc(append(found, own), func(name string) bool {
-		return exec.Command(name, "-c", "import sys; sys.exit(sys.version_info < (3, 7))").Run() != nil
-	})
-	return found
-}
-
 // poolConfig is a pool of one worker with a class of testdata/predictors.
 func poolConfig(t testing.TB, class string) PoolConfig {
 	t.Helper()
@@ -131,41 +114,6 @@ func quoted(texts ...string) []string {
 		texts[i] = string(b)
 	}
 	return texts
-}
-
-func TestPoolAnswersOnEveryPython(t *testing.T) {
-	t.Parallel()
-	for _, interpreter := range pythons(t) {
-		t.Run(interpreter, func(t *testing.T) {
-			t.Parallel()
-			cfg := poolConfig(t, "echo")
-			cfg.Interpreter = interpreter
-			p := startPool(t, cfg)
-			in := []string{`{"a": [1, 2.50, "é\ud800"]}`, `nul`, "9" + strings.Repeat("0", 400), `[1`, `"\u00e9"`, "\"\xff\""}
-			want := []string{
-				`{"a":[1,2.5,"é\ud800"]}`, "! read InvalidJSON: Expecting value at column 1", in[2],
-				"! read InvalidJSON: Expecting ',' delimiter at column 3", `"é"`, "! read InvalidJSON: not UTF-8: invalid start byte at byte 2",
-			}
-			if diff := cmp.Diff(want, predict(t, p, newTestCall(in...))); diff != "" {
-				t.Error(diff)
-			}
-			if p.Stats().Python == "" {
-				t.Error("the version of Python is not known")
-			}
-			hang := poolConfig(t, "hangs")
-			hang.Interpreter = interpreter
-			c := newTestCall(`"bad"`)
-			c.Limit = 100 * time.Millisecond
-			stuck := callError(t, startPool(t, hang), c)
-			want = []string{
-				"Traceback (most recent call last):", `  File "hangs.py", line 14, in predict`, "    self.wait()",
-				`  File "hangs.py", line 20, in wait`, "    time.sleep(1000)", "",
-			}
-			if diff := cmp.Diff(want, strings.Split(stuck.Failure.Traceback, "\n")); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
 }
 
 func TestPoolUsesAllWorkersAndKeepsAnswersApart(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
@@ -23,12 +24,11 @@ type Staged struct {
 	Paths []string
 }
 
-// Stage copies the model directory and the packages of cfg into the folder into, which it
-// makes where it is missing. Paths in cfg are relative to dir. The folders named by except
-// (the run's own output) are left out where they lie inside of what is copied.
+// Stage copies the model directory and the packages into the folder into, which it makes
+// where it is missing; what is in Cloud Storage is downloaded through cache.
 //
 // Its errors are *pipeline.Error of phase unpack, or the context's.
-func Stage(ctx context.Context, dir string, cfg ModelConfig, into string, except ...string) (*Staged, error) {
+func (m *Model) Stage(ctx context.Context, cache Models, into string) (*Staged, error) {
 	into, err := filepath.Abs(into)
 	if err != nil {
 		return nil, stageError("make the folder for model and packages", err)
@@ -37,96 +37,72 @@ func Stage(ctx context.Context, dir string, cfg ModelConfig, into string, except
 	if err := os.MkdirAll(s.ModelDir, 0o700); err != nil {
 		return nil, stageError("make the folder for the model", err)
 	}
-	if cfg.Origin != "" {
-		origin, err := openOrigin(dir, cfg, except)
-		if err != nil {
-			return nil, err
+	if m.origin != nil {
+		limit := &allowance{what: m.origin.what, limit: m.maxSize}
+		if m.origin.cloud != nil {
+			err = cache.fetch(ctx, m.store, m.origin.cloud, s.ModelDir, limit)
+		} else {
+			err = m.origin.folder.copy(ctx, s.ModelDir, limit)
 		}
-		limit := &allowance{what: origin.what, limit: int64(cfg.MaxSize)}
-		if err := origin.copy(ctx, s.ModelDir, limit); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
-	limit := &allowance{limit: int64(cfg.MaxSize)} // of all packages together
-	for i, uri := range cfg.PackageURIs {
-		limit.what = "the packages up to " + strconv.Quote(uri)
+	limit := &allowance{limit: m.maxSize} // of all packages together
+	for i, p := range m.packages {
+		limit.what = "the packages up to" + strings.TrimPrefix(p.what, "package")
 		folder := filepath.Join(into, "packages", strconv.Itoa(i))
 		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return nil, stageError("make the folder for package "+strconv.Quote(uri), err)
+			return nil, stageError("make the folder for "+p.what, err)
 		}
-		paths, err := stagePackage(ctx, dir, uri, folder, limit, except)
+		if p.cloud != nil {
+			err = m.unpackRemote(ctx, cache, p, folder, limit)
+		} else if p.folder != nil {
+			err = p.folder.copy(ctx, folder, limit)
+		} else {
+			err = unpack(ctx, p.what, p.archive, folder, limit)
+		}
 		if err != nil {
 			return nil, err
+		}
+		paths := withSrc(folder)
+		if p.folder == nil {
+			if paths, err = modulePaths(folder); err != nil {
+				return nil, err
+			}
 		}
 		s.Paths = append(s.Paths, paths...)
 	}
 	return s, nil
 }
 
-// stagePackage puts one package into an empty folder and returns its module paths.
-func stagePackage(ctx context.Context, dir, uri, folder string, limit *allowance, except []string) ([]string, error) {
-	what := "package " + strconv.Quote(uri)
-	name := within(dir, uri)
-	info, err := statPackage(what, name)
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		t := tree{what: what, root: name, skip: skipInPackage, except: except}
-		if err := t.copy(ctx, folder, limit); err != nil {
-			return nil, err
-		}
-		return withSrc(folder), nil
-	}
+// unpack unpacks an archive into an empty folder.
+func unpack(ctx context.Context, what, name, folder string, limit *allowance) error {
 	file, err := openArchive(what, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = file.Close() }()
-	if err := extract(ctx, what, file, folder, limit); err != nil {
-		return nil, err
-	}
-	return modulePaths(folder)
+	return extract(ctx, what, file, folder, limit)
 }
 
-// statPackage describes what a package URI leads to: a folder, or a file.
-func statPackage(what, name string) (fs.FileInfo, error) {
-	info, err := os.Stat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, faulty("Paths in the job file are relative to its folder.", "%s does not exist: no file or folder %s", what, name)
-	case err != nil:
-		return nil, stageError("open "+what, err)
-	case !info.IsDir() && !info.Mode().IsRegular():
-		return nil, faulty("Name a .tar.gz source distribution, or a folder.", "%s is neither a file nor a folder: %s", what, kindOf(info.Mode()))
+// unpackRemote downloads an archive and unpacks it into an empty folder.
+func (m *Model) unpackRemote(ctx context.Context, cache Models, p place, folder string, limit *allowance) (err error) {
+	packed := folder + ".packed"
+	if err := os.Mkdir(packed, 0o700); err != nil {
+		return stageError("make the folder for "+p.what, err)
 	}
-	return info, nil
-}
-
-// openOrigin returns the tree of the model directory.
-func openOrigin(dir string, cfg ModelConfig, except []string) (tree, error) {
-	what := "model directory " + strconv.Quote(cfg.Origin)
-	root := within(dir, cfg.Origin)
-	info, err := os.Stat(root)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return tree{}, faulty("Set model.origin to the folder that holds the model's files; paths in the job file are relative to its folder.",
-			"%s does not exist: no folder %s", what, root)
-	case err != nil:
-		return tree{}, stageError("open "+what, err)
-	case !info.IsDir():
-		return tree{}, faulty("Set model.origin to the folder that holds it: the Predictor is given a folder.",
-			"%s is not a folder but %s", what, kindOf(info.Mode()))
+	defer func() { err = errors.Join(err, os.RemoveAll(packed)) }()
+	if err := cache.fetch(ctx, m.store, p.cloud, packed, &allowance{what: p.what}); err != nil {
+		return err
 	}
-	return tree{what: what, root: root, except: except}, nil
-}
-
-// within returns the path of name, which is relative to dir.
-func within(dir, name string) string {
-	if filepath.IsAbs(name) {
-		return filepath.Clean(name)
+	name := filepath.Join(packed, p.cloud.files[0].name)
+	if p.cloud.files[0].object.Gzipped {
+		if err := unwrap(name, limit); err != nil {
+			return stageError("unpack "+p.what, err)
+		}
 	}
-	return filepath.Join(dir, name)
+	return unpack(ctx, p.what, name, folder, limit)
 }
 
 // allowance is how much may be copied or unpacked: model.max_size, and a number of

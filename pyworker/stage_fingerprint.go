@@ -25,48 +25,48 @@ type Print struct {
 	Sum  string // SHA-256 over names and contents, in hexadecimal digits
 }
 
-// Fingerprint hashes the model directory and the packages of cfg: their names and
-// contents, without times, modes and what Python compiled. A copy has the same prints.
-// Paths in cfg are relative to dir; the folders named by except are left out.
+// Fingerprint hashes the model directory and the packages: their names and contents,
+// without times, modes and what Python compiled. A copy has the same prints. Of what is in
+// Cloud Storage the listing tells sizes and checksums: nothing is downloaded.
 //
 // Its errors are those of Stage.
-func Fingerprint(ctx context.Context, dir string, cfg ModelConfig, except ...string) ([]Print, error) {
+func (m *Model) Fingerprint(ctx context.Context) ([]Print, error) {
 	var prints []Print
-	if cfg.Origin != "" {
-		origin, err := openOrigin(dir, cfg, except)
+	if m.origin != nil {
+		sum, err := m.origin.sum(ctx, &allowance{what: m.origin.what, limit: m.maxSize})
 		if err != nil {
 			return nil, err
 		}
-		origin.skip = skipCompiled
-		sum, err := origin.sum(ctx, &allowance{what: origin.what, limit: int64(cfg.MaxSize)})
-		if err != nil {
-			return nil, err
-		}
-		prints = append(prints, Print{Name: "model.origin", Sum: sum})
+		prints = append(prints, Print{Name: m.origin.key, Sum: sum})
 	}
-	limit := &allowance{limit: int64(cfg.MaxSize)} // of all packages together
-	for i, uri := range cfg.PackageURIs {
-		limit.what = "the packages up to " + strconv.Quote(uri)
-		sum, err := packageSum(ctx, dir, uri, limit, except)
+	limit := &allowance{limit: m.maxSize} // of all packages together
+	for _, p := range m.packages {
+		limit.what = "the packages up to" + strings.TrimPrefix(p.what, "package")
+		sum, err := p.sum(ctx, limit)
 		if err != nil {
 			return nil, err
 		}
-		prints = append(prints, Print{Name: fmt.Sprintf("model.package_uris[%d]", i), Sum: sum})
+		prints = append(prints, Print{Name: p.key, Sum: sum})
 	}
 	return prints, nil
 }
 
-func packageSum(ctx context.Context, dir, uri string, limit *allowance, except []string) (string, error) {
-	what := "package " + strconv.Quote(uri)
-	name := within(dir, uri)
-	info, err := statPackage(what, name)
-	if err != nil {
-		return "", err
+func (p place) sum(ctx context.Context, limit *allowance) (string, error) {
+	switch {
+	case p.cloud != nil:
+		return p.cloud.sum(), nil
+	case p.folder != nil:
+		t := *p.folder
+		t.skip = func(name string, dir []string) bool {
+			return skipCompiled(name, dir) || p.folder.skip != nil && p.folder.skip(name, dir)
+		}
+		return t.sum(ctx, limit)
 	}
-	if info.IsDir() {
-		skip := func(name string, dir []string) bool { return skipInPackage(name, dir) || skipCompiled(name, dir) }
-		return tree{what: what, root: name, skip: skip, except: except}.sum(ctx, limit)
-	}
+	return archiveSum(ctx, p.what, p.archive, limit)
+}
+
+// archiveSum hashes what is in an archive.
+func archiveSum(ctx context.Context, what, name string, limit *allowance) (string, error) {
 	file, err := openArchive(what, name)
 	if err != nil {
 		return "", err
@@ -90,7 +90,7 @@ func packageSum(ctx context.Context, dir, uri string, limit *allowance, except [
 	}
 	all := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(sums)) {
-		record(all, name, sums[name])
+		addRecord(all, name, sums[name])
 	}
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
@@ -134,13 +134,13 @@ func (t tree) sum(ctx context.Context, limit *allowance) (string, error) {
 	}
 	all := sha256.New()
 	for i, n := range nodes {
-		record(all, n.name, sums[i])
+		addRecord(all, n.name, sums[i])
 	}
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
-// record adds one name to a sum; quoting keeps neighbours apart.
-func record(all hash.Hash, name, sum string) {
+// addRecord adds one name to a sum; quoting keeps neighbours apart.
+func addRecord(all hash.Hash, name, sum string) {
 	_, _ = fmt.Fprintf(all, "%q %s\n", filepath.ToSlash(name), sum)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 	"github.com/cpr-batch/cpr-batch/pyworker"
 )
 
@@ -41,6 +42,24 @@ func plant(t *testing.T, root string, files map[string]string) {
 	}
 }
 
+// stage finds a model on disk and stages it.
+func stage(ctx context.Context, dir string, cfg pyworker.ModelConfig, into string, except ...string) (*pyworker.Staged, error) {
+	model, err := pyworker.FindModel(ctx, objects.NewLocal(), dir, cfg, except...)
+	if err != nil {
+		return nil, err
+	}
+	return model.Stage(ctx, pyworker.Models{}, into)
+}
+
+// fingerprint finds a model on disk and fingerprints it.
+func fingerprint(ctx context.Context, dir string, cfg pyworker.ModelConfig, except ...string) ([]pyworker.Print, error) {
+	model, err := pyworker.FindModel(ctx, objects.NewLocal(), dir, cfg, except...)
+	if err != nil {
+		return nil, err
+	}
+	return model.Fingerprint(ctx)
+}
+
 func TestModelDirectoryIsCopied(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -48,7 +67,7 @@ func TestModelDirectoryIsCopied(t *testing.T) {
 		"model/weights.bin": "w", "model/sub/deep/x": "x", "model/empty/": "", "model/_private": "p", "model/.hidden/h": "h",
 		"model/link": "-> ../elsewhere/data", "model/folder": "-> ../elsewhere", "elsewhere/data": "linked",
 	})
-	staged, err := pyworker.Stage(t.Context(), dir, pyworker.ModelConfig{Origin: "model/", MaxSize: 1 << 20}, filepath.Join(dir, "into"))
+	staged, err := stage(t.Context(), dir, pyworker.ModelConfig{Origin: "model/", MaxSize: 1 << 20}, filepath.Join(dir, "into"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +96,7 @@ func TestReadOnlyModelIsCopiedToAWritableFolder(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "model/sub"), 0o755) })
-	staged, err := pyworker.Stage(t.Context(), dir, pyworker.ModelConfig{Origin: "model"}, filepath.Join(dir, "into"))
+	staged, err := stage(t.Context(), dir, pyworker.ModelConfig{Origin: "model"}, filepath.Join(dir, "into"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +110,7 @@ func TestReadOnlyModelIsCopiedToAWritableFolder(t *testing.T) {
 
 func TestWithoutAnOriginThereIsAnEmptyFolder(t *testing.T) {
 	t.Parallel()
-	staged, err := pyworker.Stage(t.Context(), t.TempDir(), pyworker.ModelConfig{}, t.TempDir())
+	staged, err := stage(t.Context(), t.TempDir(), pyworker.ModelConfig{}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,9 +141,9 @@ func TestModelsThatAreRefused(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			plant(t, dir, c.files)
-			_, err := pyworker.Stage(t.Context(), dir, c.model, filepath.Join(dir, "into"))
+			_, err := stage(t.Context(), dir, c.model, filepath.Join(dir, "into"))
 			wantFault(t, err, pipeline.FixInput, pipeline.PhaseUnpack, c.want...)
-			_, err = pyworker.Fingerprint(t.Context(), dir, c.model)
+			_, err = fingerprint(t.Context(), dir, c.model)
 			wantFault(t, err, pipeline.FixInput, pipeline.PhaseUnpack, c.want...)
 		})
 	}
@@ -136,7 +155,7 @@ func TestNamedPipeInAModelIsRefused(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := pyworker.Stage(t.Context(), dir, pyworker.ModelConfig{Origin: "."}, t.TempDir())
+	_, err := stage(t.Context(), dir, pyworker.ModelConfig{Origin: "."}, t.TempDir())
 	wantFault(t, err, pipeline.FixInput, pipeline.PhaseUnpack, `"pipe" is a named pipe`)
 }
 
@@ -144,7 +163,7 @@ func TestModelIsNotCopiedIntoItself(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	plant(t, dir, map[string]string{"a": "x"})
-	_, err := pyworker.Stage(t.Context(), dir, pyworker.ModelConfig{Origin: "."}, filepath.Join(dir, "tmp"))
+	_, err := stage(t.Context(), dir, pyworker.ModelConfig{Origin: "."}, filepath.Join(dir, "tmp"))
 	wantFault(t, err, pipeline.FixInput, pipeline.PhaseUnpack, "lies inside of it", "TMPDIR")
 }
 
@@ -153,7 +172,7 @@ func TestOutputInsideOfThePackageIsLeftOut(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, map[string]string{"predictor.py": "", "out/_SUCCESS": ""})
 	cfg := pyworker.ModelConfig{PackageURIs: []string{"."}}
-	staged, err := pyworker.Stage(t.Context(), dir, cfg, t.TempDir(), filepath.Join(dir, "out"))
+	staged, err := stage(t.Context(), dir, cfg, t.TempDir(), filepath.Join(dir, "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +230,7 @@ func TestPackageFolderStandsForItsContents(t *testing.T) {
 	plant(t, dir, map[string]string{
 		"code/predictor.py": "x", "code/__pycache__/predictor.pyc": "", "code/.git/HEAD": "", "code/src/more.py": "", "code/.env": "", "code/sub/__pycache__/x": "",
 	})
-	staged, err := pyworker.Stage(t.Context(), dir, pyworker.ModelConfig{PackageURIs: []string{"code/"}}, t.TempDir())
+	staged, err := stage(t.Context(), dir, pyworker.ModelConfig{PackageURIs: []string{"code/"}}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +260,7 @@ func TestSourceDistributionOfTarIsUnpacked(t *testing.T) {
 			}
 			t.Fatalf("%s: %v\n%s", format, err, output)
 		}
-		staged, err := pyworker.Stage(t.Context(), dir, pyworker.ModelConfig{PackageURIs: []string{"p-1.tar.gz"}}, t.TempDir())
+		staged, err := stage(t.Context(), dir, pyworker.ModelConfig{PackageURIs: []string{"p-1.tar.gz"}}, t.TempDir())
 		if err != nil {
 			t.Fatalf("%s: %v", format, err)
 		}
@@ -258,10 +277,10 @@ func TestStagingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("stopped")
 	cancel(cause)
-	if _, err := pyworker.Stage(ctx, dir, pyworker.ModelConfig{Origin: "m"}, t.TempDir()); !errors.Is(err, cause) {
+	if _, err := stage(ctx, dir, pyworker.ModelConfig{Origin: "m"}, t.TempDir()); !errors.Is(err, cause) {
 		t.Errorf("Stage: %v", err)
 	}
-	if _, err := pyworker.Fingerprint(ctx, dir, pyworker.ModelConfig{Origin: "m"}); !errors.Is(err, cause) {
+	if _, err := fingerprint(ctx, dir, pyworker.ModelConfig{Origin: "m"}); !errors.Is(err, cause) {
 		t.Errorf("Fingerprint: %v", err)
 	}
 }
@@ -300,7 +319,7 @@ func prints(t *testing.T, files map[string]string) []pyworker.Print {
 	t.Helper()
 	dir := t.TempDir()
 	plant(t, dir, files)
-	found, err := pyworker.Fingerprint(t.Context(), dir, pyworker.ModelConfig{Origin: "m", PackageURIs: []string{"code/"}, MaxSize: 1 << 20})
+	found, err := fingerprint(t.Context(), dir, pyworker.ModelConfig{Origin: "m", PackageURIs: []string{"code/"}, MaxSize: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +336,7 @@ func TestFingerprintOfAnArchive(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "p.tar.gz"), zip(t, pack(t, entries...)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		found, err := pyworker.Fingerprint(t.Context(), dir, pyworker.ModelConfig{PackageURIs: []string{"p.tar.gz"}})
+		found, err := fingerprint(t.Context(), dir, pyworker.ModelConfig{PackageURIs: []string{"p.tar.gz"}})
 		if err != nil {
 			t.Fatal(err)
 		}

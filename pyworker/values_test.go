@@ -27,7 +27,7 @@ func TestWorkerReadsInstancesAsPythonDoes(t *testing.T) {
 		{`b"`, `! read InvalidJSON: Expecting value at column 1`},
 		{`1 2`, `! read InvalidJSON: Extra data at column 3`},
 		{``, `! read InvalidJSON: Expecting value at column 1`},
-		{"\ufeff1", `! read InvalidJSON: Expecting value at column 1`},
+		{"\ufeff1", `! read InvalidJSON: Unexpected UTF-8 BOM (decode using utf-8-sig) at column 1`},
 		{"\"\t\"", `! read InvalidJSON: Invalid control character at column 2`},
 		{"\"a\xffb\"", `! read InvalidJSON: not UTF-8: invalid start byte at byte 3`},
 		{"[1,\n2]", `"[1, 2]"`},

@@ -333,7 +333,8 @@ def decode_one(raw):
     try:
         value, end = scan(text, at)
     except StopIteration as e:
-        raise invalid("Expecting value", text, e.value) from None
+        what = "Unexpected UTF-8 BOM (decode using utf-8-sig)" if text.startswith("\ufeff") else "Expecting value"
+        raise invalid(what, text, e.value) from None
     except ValueError as e:
         if not hasattr(e, "pos"):
             raise  # more digits than Python reads: the text is JSON

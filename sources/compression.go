@@ -46,8 +46,24 @@ func sniff(head []byte) compression {
 }
 
 // decompress returns what r holds, by its content. The function returned releases what
-// that needs.
+// that needs. A gzip file may hold another compressed one: Cloud Storage takes compressed
+// files that are compressed once more on the way there.
 func decompress(r *bufio.Reader) (io.Reader, compression, func(), error) {
+	content, kind, free, err := unpack(r)
+	if err != nil || kind != gzipped {
+		return content, kind, free, err
+	}
+	inner := bufio.NewReaderSize(content, 32<<10)
+	content, _, freeInner, err := unpack(inner)
+	if err != nil {
+		free()
+		return nil, kind, nil, err
+	}
+	return content, kind, func() { freeInner(); free() }, nil
+}
+
+// unpack takes one compression off.
+func unpack(r *bufio.Reader) (io.Reader, compression, func(), error) {
 	head, err := r.Peek(sniffSize)
 	if err != nil && err != io.EOF {
 		return nil, uncompressed, nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // maxNamed is how many faults an error names.
@@ -39,7 +40,11 @@ func worse(a, b pipeline.Remedy) pipeline.Remedy {
 }
 
 func (f *faults) unreadable(uri string, err error) {
-	switch {
+	switch hint := objects.Hint(err); {
+	case objects.IsSetup(err):
+		f.add(pipeline.FixConfig, fmt.Sprintf("%s can not be read: %v", uri, err), hint)
+	case hint != "":
+		f.add(pipeline.TryAgain, fmt.Sprintf("%s can not be read: %v", uri, err), hint)
 	case errors.Is(err, fs.ErrPermission):
 		f.add(pipeline.FixInput, fmt.Sprintf("%s can not be read: %v", uri, err), "Give the user who runs this the right to read it.")
 	case errors.Is(err, fs.ErrNotExist):

@@ -28,7 +28,7 @@ func objectOf(p pipeline.Piece) objects.Object {
 	if name == "" {
 		name = p.URI
 	}
-	return objects.Object{Name: name, Size: p.Size, Generation: p.Generation}
+	return objects.Object{Name: name, Size: p.Size, Generation: p.Generation, Sum: p.Sum}
 }
 
 // pieceReader reads the lines that begin in a piece. It is used for one piece after the
@@ -176,6 +176,8 @@ func (r *pieceReader) explain(err error) error {
 	case errors.Is(err, objects.ErrNotExist):
 		e.Message, e.Err = r.piece.URI+" was there when the run was planned and is not any more", nil
 		e.Hint = "Put the file back as it was, or run with --overwrite to begin anew with the input as it is now."
+	case objects.Hint(err) != "":
+		e.Remedy, e.Message, e.Hint = pipeline.TryAgain, "read "+r.piece.URI, objects.Hint(err)
 	case errors.Is(err, fs.ErrPermission):
 		e.Message = "read " + r.piece.URI
 		e.Hint = "Give the user who runs this the right to read the file."

@@ -59,7 +59,7 @@ func findAll(ctx context.Context, store objects.Store, dir string, cfg JSONLConf
 				faults.unreadable(uri, err)
 			}
 		case len(found) == 0 && !cfg.AllowEmpty:
-			faults.add(pipeline.TryAgain, uri+" matches no file"+seenFrom(dir),
+			faults.add(pipeline.TryAgain, uri+" matches no file"+seenFrom(dir, uri),
 				"Correct the path, or run again when the input is there; with source.jsonl.allow_empty: true it may be missing. A folder stands for all files below it but _* and .*; a * matches names within one folder, ** crosses folders.")
 		}
 		all = append(all, found...)
@@ -76,8 +76,8 @@ func findAll(ctx context.Context, store objects.Store, dir string, cfg JSONLConf
 	return all, nil
 }
 
-func seenFrom(dir string) string {
-	if dir == "" || dir == "." {
+func seenFrom(dir, uri string) string {
+	if dir == "" || dir == "." || objects.IsCloud(uri) {
 		return ""
 	}
 	return " (seen from " + dir + ")"
@@ -134,7 +134,7 @@ func cut(found []objects.Found, kinds []compression, size int64) [][]pipeline.Pi
 	}
 	for i, f := range found {
 		o := f.Object
-		piece := pipeline.Piece{URI: f.URI, Generation: o.Generation, Size: o.Size, End: o.Size}
+		piece := pipeline.Piece{URI: f.URI, Generation: o.Generation, Size: o.Size, Sum: o.Sum, End: o.Size}
 		if o.Name != f.URI {
 			piece.Name = o.Name
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 	"github.com/cpr-batch/cpr-batch/pipeline/report"
 	"github.com/cpr-batch/cpr-batch/pipeline/runs"
 )
@@ -137,6 +138,9 @@ func (r *jobRun) outputName() string {
 
 // here is a folder's path as one types it in the working directory.
 func here(folder string) string {
+	if objects.IsCloud(folder) {
+		return folder + "/"
+	}
 	working, err := os.Getwd()
 	if err != nil {
 		return folder

@@ -12,7 +12,6 @@ import (
 
 	"github.com/cpr-batch/cpr-batch/configs"
 	"github.com/cpr-batch/cpr-batch/pipeline"
-	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 	"github.com/cpr-batch/cpr-batch/pipeline/runs"
 	"github.com/cpr-batch/cpr-batch/sources"
 )
@@ -39,8 +38,7 @@ starts. Nothing is written and no worker is started.`,
 }
 
 func (p *program) printPlan(ctx context.Context, job *configs.Job) error {
-	store := objects.NewLocal()
-	state, err := runs.Look(ctx, store, job.Resolve(job.Sink.JSONL.URI))
+	state, err := runs.Look(ctx, p.store, job.Resolve(job.Sink.JSONL.URI))
 	if err != nil {
 		return err
 	}
@@ -51,7 +49,7 @@ func (p *program) printPlan(ctx context.Context, job *configs.Job) error {
 		for _, record := range state.Committed {
 			done[record.Split] = true
 		}
-	} else if splits, err = sources.PlanJSONL(ctx, store, job.Dir, *job.Source.JSONL, 0); err != nil {
+	} else if splits, err = sources.PlanJSONL(ctx, p.store, job.Dir, *job.Source.JSONL, 0); err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cpr-batch/cpr-batch/configs"
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 	"github.com/cpr-batch/cpr-batch/pyworker"
 	"github.com/cpr-batch/cpr-batch/sinks"
 	"github.com/cpr-batch/cpr-batch/sources"
@@ -48,12 +50,20 @@ used. Status 3 when an instance failed.`,
 }
 
 // openInstances opens a file of instances, or standard input for -.
-func (p *program) openInstances(name string) (io.ReadCloser, error) {
+func (p *program) openInstances(ctx context.Context, name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(p.stdin), nil
 	}
 	wrong := &pipeline.Error{Remedy: pipeline.FixConfig, Phase: pipeline.PhaseConfigure,
 		Hint: "Name a file of JSON Lines, or - for standard input."}
+	if objects.IsCloud(name) {
+		r, err := objects.OpenFile(ctx, p.store, objects.Object{Name: name})
+		if err != nil {
+			wrong.Err, wrong.Hint = err, cmp.Or(objects.Hint(err), wrong.Hint)
+			return nil, wrong
+		}
+		return r, nil
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		wrong.Err = err
@@ -68,7 +78,7 @@ func (p *program) openInstances(name string) (io.ReadCloser, error) {
 
 // predict runs the instances of a file through the Predictor and prints the outcomes.
 func (p *program) predict(ctx context.Context, job *configs.Job, name string) (err error) {
-	input, err := p.openInstances(name)
+	input, err := p.openInstances(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -80,7 +90,7 @@ func (p *program) predict(ctx context.Context, job *configs.Job, name string) (e
 		return causeOf(fetch, err)
 	}
 	result, err := p.try(work, fetch, trial{
-		job: job, base: base, out: p.stdout, show: true,
+		job: job, store: p.store, base: base, out: p.stdout, show: true,
 		source: sources.NewReader(input, name, *job.Source.JSONL, rows(job)),
 	})
 	if err != nil {
@@ -98,6 +108,7 @@ func (p *program) predict(ctx context.Context, job *configs.Job, name string) (e
 // trial is a run without an output folder.
 type trial struct {
 	job    *configs.Job
+	store  objects.Store
 	base   pyworker.Interpreter
 	source pipeline.Source
 	out    io.Writer // gets the outcomes
@@ -110,7 +121,7 @@ func (p *program) try(work, fetch context.Context, t trial) (result pipeline.Res
 	if t.job.Workers.Count > 0 {
 		workers = int(t.job.Workers.Count)
 	}
-	place, err := openWorkplace(fetch, work, placeConfig{job: t.job, base: t.base, workers: workers, output: p.workerOutput(t.show), log: p.log})
+	place, err := openWorkplace(fetch, work, placeConfig{job: t.job, store: t.store, base: t.base, workers: workers, output: p.workerOutput(t.show), log: p.log})
 	if err != nil {
 		return result, causeOf(fetch, err)
 	}
@@ -132,5 +143,7 @@ func (p *program) workerOutput(show bool) func(pyworker.Line) {
 	if show && p.logFormat != "json" {
 		return func(line pyworker.Line) { _, _ = fmt.Fprintln(p.stderr, line.Text) }
 	}
-	return func(line pyworker.Line) { p.log.Debug(line.Text, "worker", line.Worker, "stream", string(line.Stream)) }
+	return func(line pyworker.Line) {
+		p.log.Debug(pipeline.Quote(line.Text), "worker", line.Worker, "stream", string(line.Stream))
+	}
 }

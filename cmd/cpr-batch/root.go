@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cpr-batch/cpr-batch/configs"
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // program is one execution of the command line.
@@ -24,11 +26,16 @@ type program struct {
 
 	logFormat, logLevel string
 	log                 *slog.Logger
+	store               *objects.Any // of all that the job names
 }
 
 // run executes the command line and returns its exit status.
 func (p *program) run() int {
 	p.log = slog.New(slog.NewTextHandler(p.stderr, nil))
+	p.store = objects.NewAny(func(ctx context.Context) (*objects.Cloud, error) {
+		return objects.OpenCloud(ctx, "cpr-batch/"+version)
+	})
+	defer func() { _ = p.store.Close() }()
 	root := p.root()
 	root.SetArgs(p.args)
 	root.SetOut(p.stdout)
@@ -144,7 +151,7 @@ type jobFlags struct {
 }
 
 func (f *jobFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the job file: a path, or - for standard input")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the job file: a path, gs://bucket/name, or - for standard input")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set one key of the job file: path.to.key=YAML (repeatable)")
 	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "value of ${NAME} in the job file: NAME=VALUE (repeatable)")
 	cmd.Flags().StringVar(&f.date, "date", "", "the run's date, ${date}: a date or an RFC 3339 time (default: CPR_BATCH_DATE, else today)")
@@ -164,8 +171,8 @@ func (f *jobFlags) load(cmd *cobra.Command, p *program) (*configs.Job, error) {
 		}
 		vars[name] = value
 	}
-	return configs.Load(configs.Options{
-		Path: f.config, Stdin: p.stdin, Vars: vars, Set: f.set, Date: f.date,
+	return configs.Load(cmd.Context(), configs.Options{
+		Path: f.config, Stdin: p.stdin, Store: p.store, Vars: vars, Set: f.set, Date: f.date,
 		LookupEnv: os.LookupEnv, Now: time.Now(),
 	})
 }

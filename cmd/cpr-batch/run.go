@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,11 +80,11 @@ type jobRun struct {
 	*program
 	flags   *runFlags
 	job     *configs.Job
-	store   objects.Store
 	folder  string // of the output
 	started time.Time
 
 	base     pyworker.Interpreter
+	model    *pyworker.Model
 	run      *runs.Run // nil until the plan stands
 	result   pipeline.Result
 	stats    pyworker.Stats
@@ -99,9 +99,9 @@ func (p *program) runJob(cmd *cobra.Command, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	r := &jobRun{program: p, flags: f, job: job, store: objects.NewLocal(), started: time.Now(), folder: job.Resolve(job.Sink.JSONL.URI)}
+	r := &jobRun{program: p, flags: f, job: job, started: time.Now(), folder: job.Resolve(job.Sink.JSONL.URI)}
 	if f.limit > 0 {
-		r.folder = filepath.Join(r.folder, fmt.Sprintf("limit-%d", f.limit))
+		r.folder = objects.Join(r.folder, fmt.Sprintf("limit-%d", f.limit))
 	}
 	if f.progress == report.Auto && p.logFormat == "json" {
 		f.progress = report.Plain // every line of it is JSON
@@ -180,23 +180,27 @@ func (r *jobRun) finished() bool {
 func (r *jobRun) plan(ctx context.Context) (runs.Plan, error) {
 	var prints []pyworker.Print
 	var splits []pipeline.PlannedSplit
-	var errs [3]error
+	var requirements string
+	var errs [4]error
 	var all sync.WaitGroup
 	all.Go(func() { r.base, errs[0] = pyworker.FindInterpreter(ctx, r.job.Python, r.job.Dir) })
 	all.Go(func() {
-		prints, errs[1] = pyworker.Fingerprint(ctx, r.job.Dir, r.job.Model, r.job.Resolve(r.job.Sink.JSONL.URI))
+		r.model, errs[1] = pyworker.FindModel(ctx, r.store, r.job.Dir, r.job.Model, r.job.Resolve(r.job.Sink.JSONL.URI))
+		if errs[1] == nil {
+			prints, errs[1] = r.model.Fingerprint(ctx)
+		}
 	})
 	all.Go(func() {
 		splits, errs[2] = sources.PlanJSONL(ctx, r.store, r.job.Dir, *r.job.Source.JSONL, r.flags.limit)
+	})
+	all.Go(func() {
+		requirements, errs[3] = pyworker.RequirementsText(ctx, r.store, r.job.Python.Requirements, r.job.Dir)
 	})
 	all.Wait()
 	if err := worst(errs[:]); err != nil {
 		return runs.Plan{}, err
 	}
-	digest, err := r.job.Digest(splits, prints, r.base)
-	if err != nil {
-		return runs.Plan{}, err
-	}
+	digest := r.job.Digest(splits, prints, r.base, requirements)
 	return runs.NewPlan(r.job.Name, r.started, digest, splits)
 }
 
@@ -210,10 +214,18 @@ func (r *jobRun) predict(work, fetch context.Context) (err error) {
 	// Before a worker is loaded there is nothing to finish.
 	work, end := context.WithCancelCause(work)
 	defer end(nil)
-	logs := newWorkerLogs(filepath.Join(r.folder, "_cpr-batch", "logs"), r.log)
-	defer logs.Close()
+	logs, err := r.openLogs()
+	if err != nil {
+		return err
+	}
+	defer func() { r.keepLogs(context.WithoutCancel(work), logs) }()
+	counters, transfer := new(pipeline.Counters), new(pyworker.Transfer)
+	var pool atomic.Pointer[pyworker.Pool] // nil while the model is made ready
+	r.watch(counters, transfer, &pool)
+	defer r.progress.Stop()
 	place, err := openWorkplace(fetch, work, placeConfig{
-		job: r.job, base: r.base, workers: workerCount(r.job.Workers.Count), output: logs.write, log: r.log,
+		transfer: transfer,
+		job:      r.job, store: r.store, model: r.model, base: r.base, workers: workerCount(r.job.Workers.Count), output: logs.write, log: r.log,
 	})
 	if err != nil {
 		return causeOf(fetch, err)
@@ -230,13 +242,13 @@ func (r *jobRun) predict(work, fetch context.Context) (err error) {
 	source := sources.NewJSONL(r.store, *r.job.Source.JSONL, rows(r.job), r.run.Plan().Splits)
 	sink := sinks.NewJSONL(r.run, r.store, *r.job.Sink.JSONL, r.job.Output)
 	job := newJob(r.job, place.pool, source, sink, r.log)
+	job.Counters = counters
 	for i := range r.run.State().Committed {
 		record := &r.run.State().Committed[i]
 		job.Before.Add(&record.Tally)
 		source.Known(record.Split, record.Tally.Lines)
 	}
-	r.watch(job, place.pool)
-	defer r.progress.Stop()
+	pool.Store(place.pool)
 	r.result, err = job.Run(work, fetch)
 	return errors.Join(err, source.Close(), sink.Close())
 }
@@ -262,8 +274,8 @@ func newJob(job *configs.Job, pool *pyworker.Pool, source pipeline.Source, sink 
 	}
 }
 
-// watch shows the progress of a job until it is stopped.
-func (r *jobRun) watch(job *pipeline.Job, pool *pyworker.Pool) {
+// watch shows the progress of a job, from the download of its model on, until it is stopped.
+func (r *jobRun) watch(counters *pipeline.Counters, transfer *pyworker.Transfer, pool *atomic.Pointer[pyworker.Pool]) {
 	committed := map[pipeline.SplitID]bool{}
 	for _, record := range r.run.State().Committed {
 		committed[record.Split] = true
@@ -277,9 +289,14 @@ func (r *jobRun) watch(job *pipeline.Job, pool *pyworker.Pool) {
 		}
 	}
 	r.progress.Start(report.Watch{
-		Counters: job.Counters, Bytes: left, Log: r.log,
+		Counters: counters, Bytes: left, Log: r.log,
+		Download: func() (done, total int64) { return transfer.Done.Load(), transfer.Total.Load() },
 		Workers: func() (ready, total int) {
-			stats := pool.Stats()
+			p := pool.Load()
+			if p == nil {
+				return 0, 0
+			}
+			stats := p.Stats()
 			return stats.Ready, stats.Count
 		},
 	})

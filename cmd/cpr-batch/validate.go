@@ -96,7 +96,7 @@ func (p *program) validate(ctx context.Context, job *configs.Job, instances stri
 	base, err := pyworker.FindInterpreter(fetch, job.Python, job.Dir)
 	v.check("interpreter", base.String(), err)
 	usable := err == nil
-	store := objects.NewLocal()
+	store := p.store
 	splits, err := sources.PlanJSONL(fetch, store, job.Dir, *job.Source.JSONL, 0)
 	v.check("input", describeInput(splits), err)
 	v.hasInput = err == nil
@@ -138,7 +138,7 @@ func counted(n int64, thing string) string {
 func (v *validation) checkOutput(ctx context.Context, store objects.Store) {
 	folder := v.job.Resolve(v.job.Sink.JSONL.URI)
 	state, err := runs.Look(ctx, store, folder)
-	if err == nil {
+	if err == nil && !objects.IsCloud(folder) {
 		err = runs.Fault(pipeline.PhasePlan, "write", folder, writable(folder))
 	}
 	what := v.job.Sink.JSONL.URI
@@ -181,9 +181,9 @@ func writable(folder string) error {
 // checkPredictor loads the class and predicts some instances.
 func (v *validation) checkPredictor(work, fetch context.Context, store objects.Store, base pyworker.Interpreter, instances string) {
 	var outcomes strings.Builder
-	t := trial{job: v.job, base: base, out: &outcomes}
+	t := trial{job: v.job, store: store, base: base, out: &outcomes}
 	if instances != "" {
-		input, err := v.openInstances(instances)
+		input, err := v.openInstances(fetch, instances)
 		if err != nil {
 			v.check("predictor", "", err)
 			return

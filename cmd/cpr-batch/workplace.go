@@ -14,6 +14,7 @@ import (
 
 	"github.com/cpr-batch/cpr-batch/configs"
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 	"github.com/cpr-batch/cpr-batch/pyworker"
 	"github.com/cpr-batch/cpr-batch/pyworker/values"
 )
@@ -41,10 +42,14 @@ type workplace struct {
 // placeConfig says what a workplace is for.
 type placeConfig struct {
 	job     *configs.Job
+	store   objects.Store
+	model   *pyworker.Model // nil: it is looked for
 	base    pyworker.Interpreter
 	workers int
 	output  func(pyworker.Line) // gets each line that a worker writes
 	log     *slog.Logger
+
+	transfer *pyworker.Transfer // counts what is downloaded of the model; nil: nobody does
 }
 
 // openWorkplace stages the model and starts the workers. It does not wait until they are
@@ -66,8 +71,8 @@ func (w *workplace) open(ctx, life context.Context, c placeConfig) error {
 	if w.reaper, err = pyworker.StartReaper(program, c.log); err != nil {
 		return &pipeline.Error{Remedy: pipeline.TryAgain, Phase: pipeline.PhaseConfigure, Err: err}
 	}
-	environments, err := pyworker.UserEnvironments(c.log)
-	if err != nil && c.needsEnvironment() {
+	environments, err := pyworker.UserEnvironments(c.store, c.log)
+	if err != nil && needsEnvironment(c.job.Python) {
 		return err
 	}
 	var staged *pyworker.Staged
@@ -77,7 +82,7 @@ func (w *workplace) open(ctx, life context.Context, c placeConfig) error {
 		return err
 	})
 	group.Go(func() (err error) {
-		staged, err = pyworker.Stage(staging, c.job.Dir, c.job.Model, filepath.Join(w.temp.Path, "stage"), c.job.Resolve(c.job.Sink.JSONL.URI))
+		staged, err = c.stage(staging, filepath.Join(w.temp.Path, "stage"))
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -90,8 +95,18 @@ func (w *workplace) open(ctx, life context.Context, c placeConfig) error {
 	return nil
 }
 
-func (c *placeConfig) needsEnvironment() bool {
-	return c.job.Python.Requirements.File != "" || len(c.job.Python.Requirements.Lines) > 0
+// stage puts the model and the packages into a folder.
+func (c *placeConfig) stage(ctx context.Context, into string) (*pyworker.Staged, error) {
+	model := c.model
+	if model == nil {
+		var err error
+		if model, err = pyworker.FindModel(ctx, c.store, c.job.Dir, c.job.Model, c.job.Resolve(c.job.Sink.JSONL.URI)); err != nil {
+			return nil, err
+		}
+	}
+	models := pyworker.UserModels(c.log)
+	models.Progress = c.transfer
+	return model.Stage(ctx, models, into)
 }
 
 func (w *workplace) poolConfig(c placeConfig, staged *pyworker.Staged) pyworker.PoolConfig {

@@ -13,8 +13,9 @@ import (
 type Watch struct {
 	Counters *pipeline.Counters
 	Workers  func() (ready, total int)
-	Bytes    int64        // of the source, that are to be read
-	Log      *slog.Logger // where plain lines go, in its format; nil: to the output as they are
+	Download func() (done, total int64) // bytes of the model and the packages; nil: there is none
+	Bytes    int64                      // of the source, that are to be read
+	Log      *slog.Logger               // where plain lines go, in its format; nil: to the output as they are
 }
 
 // The time over which a rate is taken, and the least between two looks that are kept.
@@ -47,6 +48,7 @@ type reading struct {
 	rate         float64       // instances a second; -1: not known
 	left         time.Duration // -1: not known
 	ready, total int           // workers
+	got, want    int64         // bytes of a download
 }
 
 // read looks at the job.
@@ -58,6 +60,9 @@ func (m *meter) read(now time.Time) reading {
 		r.ready, r.total = m.watch.Workers()
 	}
 	if !r.started {
+		if m.watch.Download != nil {
+			r.got, r.want = m.watch.Download()
+		}
 		return r
 	}
 	s := sample{at: now, done: predicted + failed}
@@ -92,7 +97,10 @@ func (m *meter) keep(s sample) {
 // String is the reading as one line, without a percentage where it is not known.
 func (r reading) String() string {
 	if !r.started {
-		if r.total == 0 {
+		switch {
+		case r.want > 0 && r.got < r.want:
+			return fmt.Sprintf("downloading the model: %s of %s", megabytes(r.got), megabytes(r.want))
+		case r.total == 0:
 			return "starting"
 		}
 		return fmt.Sprintf("starting: %d of %s ready", r.ready, counted(int64(r.total), "worker"))

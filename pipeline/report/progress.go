@@ -147,6 +147,9 @@ func (r reading) attributes() []any {
 	if r.rate >= 0 {
 		out = append(out, "instances_per_second", rounded(r.rate))
 	}
+	if r.want > 0 {
+		out = append(out, "downloaded", r.got, "download", r.want)
+	}
 	if r.percent >= 0 {
 		out = append(out, "percent", r.percent)
 	}

@@ -124,3 +124,30 @@ func TestModesAreRead(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestProgressTellsOfADownload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out buffer
+		var counters pipeline.Counters
+		got := int64(0)
+		p := report.NewProgress(&out, report.Auto)
+		p.Start(report.Watch{
+			Counters: &counters,
+			Workers:  func() (int, int) { return 0, 0 },
+			Download: func() (int64, int64) { return got, 4_200_000_000 },
+		})
+		for range 2 {
+			<-time.After(10 * time.Second)
+			synctest.Wait()
+			got = 4_200_000_000
+		}
+		p.Stop()
+		const want = `progress: downloading the model: 0 MB of 4,200 MB
+progress: starting
+`
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

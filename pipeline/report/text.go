@@ -35,6 +35,9 @@ func rate(perSecond float64) string {
 	return strconv.FormatFloat(perSecond, 'g', 2, 64)
 }
 
+// megabytes writes a size.
+func megabytes(bytes int64) string { return number((bytes+999_999)/1_000_000) + " MB" }
+
 // duration writes a time as a person says it: 0.4s, 12s, 3m12s, 2h05m, 1d03h.
 func duration(d time.Duration) string {
 	switch s := int64(d.Round(time.Second) / time.Second); {

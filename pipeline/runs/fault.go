@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
+	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
 // Fault turns a store's error into one that ends the run: which object, why, and what to
@@ -22,6 +23,13 @@ func Fault(phase pipeline.Phase, verb, name string, err error) error {
 		Message: fmt.Sprintf("%s %s", verb, name),
 		Hint:    "Run the same command again: what is committed stays.",
 		Err:     err,
+	}
+	if hint := objects.Hint(err); hint != "" {
+		e.Hint = hint
+		// Where nothing has been begun, nothing is lost by telling that it is for a person to mend.
+		if phase == pipeline.PhasePlan && objects.IsSetup(err) {
+			e.Remedy = pipeline.FixConfig
+		}
 	}
 	// The system's error names a path too, perhaps one that was made on the way.
 	var errno syscall.Errno

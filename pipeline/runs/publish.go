@@ -52,8 +52,15 @@ func (r *Run) publish(ctx context.Context, attempt string, f PartFile) error {
 	return nil // somebody else has published it
 }
 
-// compare reads what stands under a part's final name.
+// compare looks at what stands under a part's final name, and reads it where the store
+// keeps no sum of it.
 func (r *Run) compare(ctx context.Context, o objects.Object, f PartFile) error {
+	if o.Sum != "" {
+		if o.Sum != fmt.Sprintf("%08x", f.CRC32C) {
+			return otherContentError(o.Name)
+		}
+		return nil
+	}
 	body, err := r.store.Open(ctx, o, 0, -1)
 	if err != nil {
 		return Fault(pipeline.PhaseFinish, "read", o.Name, err)

@@ -333,8 +333,8 @@ func scanEscape(text []byte, begin, i int) (int, *SyntaxError) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 2, nil
 	case 'u':
-		if _, ok := hex4(text, i+2); !ok {
-			return 0, &SyntaxError{i, `Invalid \uXXXX escape`}
+		if _, ok := hex4(text, i+2); !ok || i+6 == len(text) { // it also wants what is behind them
+			return 0, &SyntaxError{i + 1, `Invalid \uXXXX escape`}
 		}
 		return 6, nil
 	}
