@@ -1,5 +1,6 @@
 # Everything here needs Go, and the tests a python3 (3.7 or newer, the standard library
-# alone); what else is needed is fetched by Go itself. `make help` says what there is.
+# alone); what else is needed is fetched by Go itself, and by test-models, which installs
+# Python packages into the user's cache. `make help` says what there is.
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The race detector needs a C compiler: without one, Go has cgo off.
@@ -13,10 +14,10 @@ FUZZTIME  ?= 10000x
 GOLANGCI  ?= go tool -modfile=tools.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench fuzz clean
+.PHONY: help build test test-models lint bench fuzz clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/cpr-batch, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cpr-batch ./cmd/cpr-batch
@@ -25,6 +26,10 @@ test: ## all tests, under the race detector where there is a C compiler
 	go vet ./...
 	$(if $(RACE),,@echo 'make test: no C compiler, so the tests run without the race detector')
 	go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) ./...
+
+test-models: ## the examples with TensorFlow, scikit-learn and LightGBM, which are installed first
+	go vet -tags models ./configs/examples/
+	go test -tags models -count 1 -timeout $(TIMEOUT) ./configs/examples/
 
 lint: ## formatting, linters, and whether macOS still builds
 	@unformatted=$$(gofmt -l cmd configs pipeline pyworker sinks sources); \
@@ -36,11 +41,11 @@ lint: ## formatting, linters, and whether macOS still builds
 bench: ## all benchmarks; BENCH=regexp BENCHTIME=3x
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 1h ./...
 
-fuzz: ## each fuzz target for so many inputs; FUZZTIME=1000000x
-	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2, name[i]; n = 0}' | \
+fuzz: ## each fuzz target for so long or so many inputs; FUZZTIME=1m or 1000000x
+	@grep -rEo '^func Fuzz[A-Za-z0-9]*' --include='*_test.go' cmd configs pipeline pyworker sinks sources | sed 's|\(.*\)/[^/]*:func |./\1 |' | sort | \
 	while read -r package name; do \
 		echo "$$package $$name"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \
+		go test -vet=off -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \
 	done
 
 clean: ## remove what was built
