@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -68,8 +69,13 @@ func (e *limitError) Error() string {
 	if e.times > 1 {
 		text += fmt.Sprintf(", %d times", e.times)
 	}
-	if last := (*googleapi.Error)(nil); errors.As(e.last, &last) {
-		text += fmt.Sprintf("; the last one was %d %s", last.Code, http.StatusText(last.Code))
+	var reply *googleapi.Error
+	var network *net.OpError
+	switch {
+	case errors.As(e.last, &reply):
+		text += fmt.Sprintf("; the last one was %d %s", reply.Code, http.StatusText(reply.Code))
+	case errors.As(e.last, &network):
+		text += "; the last try: " + network.Error()
 	}
 	return text
 }

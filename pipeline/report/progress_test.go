@@ -3,6 +3,7 @@ package report_test
 import (
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,17 +131,17 @@ func TestProgressTellsOfADownload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out buffer
 		var counters pipeline.Counters
-		got := int64(0)
+		var got atomic.Int64
 		p := report.NewProgress(&out, report.Auto)
 		p.Start(report.Watch{
 			Counters: &counters,
 			Workers:  func() (int, int) { return 0, 0 },
-			Download: func() (int64, int64) { return got, 4_200_000_000 },
+			Download: func() (int64, int64) { return got.Load(), 4_200_000_000 },
 		})
 		for range 2 {
 			<-time.After(10 * time.Second)
 			synctest.Wait()
-			got = 4_200_000_000
+			got.Store(4_200_000_000)
 		}
 		p.Stop()
 		const want = `progress: downloading the model: 0 MB of 4,200 MB
