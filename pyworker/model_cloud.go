@@ -200,8 +200,8 @@ func storeError(ctx context.Context, doing string, err error) error {
 	switch {
 	case errors.Is(err, objects.ErrChanged), errors.Is(err, objects.ErrNotExist):
 		e.Hint = "It was replaced or removed while this run was at it: run again, when nobody writes there any more."
-	case errors.Is(err, fs.ErrPermission):
-		e.Remedy = pipeline.FixInput
+	case objects.IsSetup(err), errors.Is(err, fs.ErrPermission):
+		e.Remedy = pipeline.FixConfig
 	}
 	return e
 }

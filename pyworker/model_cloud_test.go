@@ -82,7 +82,7 @@ func TestStoreThatCanNotBeListed(t *testing.T) {
 	b := newBucket(someModel)
 	b.onList = fmt.Errorf("list gs://b/m: %w", os.ErrPermission)
 	_, err := FindModel(t.Context(), b, "/", ModelConfig{Origin: "gs://b/m"})
-	wantUnpackError(t, err, pipeline.FixInput, `list model directory "gs://b/m"`, "permission denied")
+	wantUnpackError(t, err, pipeline.FixConfig, `list model directory "gs://b/m"`, "permission denied")
 	b.onList = errors.New("503")
 	_, err = FindModel(t.Context(), b, "/", ModelConfig{Origin: "gs://b/m"})
 	wantUnpackError(t, err, pipeline.TryAgain, "503")

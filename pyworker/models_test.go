@@ -284,7 +284,7 @@ func TestDownloadsThatFail(t *testing.T) {
 		}, pipeline.TryAgain, []string{"connection reset"}},
 		"it may not be read": {func(b *bucket) {
 			b.onOpen = func(_ context.Context, name string) error { return fmt.Errorf("open %s: %w", name, fs.ErrPermission) }
-		}, pipeline.FixInput, []string{"permission denied"}},
+		}, pipeline.FixConfig, []string{"permission denied"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -58,6 +58,9 @@ func FuzzCompressed(f *testing.F) {
 		for end := len(content); wantErr != nil && err == nil && end > 0 && content[end-1] == 0; end-- {
 			plain, wantErr = gunzip(content[:end-1]) // zeros that fill up a block are no fault
 		}
+		if err == nil && wantErr != nil && bytes.Contains(content, []byte{0, 0x1F, 0x8B}) {
+			return // zeros between two members, behind which the standard library reads none
+		}
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("error %v, the standard library's %v", err, wantErr)
 		}
