@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -126,11 +127,9 @@ func cloudRequests(ts *testscript.TestScript, _ bool, args []string) {
 			n++
 		}
 	}
-	if got := json.Number(args[2]); got.String() != "" {
-		want, err := got.Int64()
-		ts.Check(err)
-		if int64(n) != want {
-			ts.Fatalf("%d requests of %s for %s; want %d", n, args[0], args[1], want)
-		}
+	want, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	if n != want {
+		ts.Fatalf("%d requests of %s for %s; want %d", n, args[0], args[1], want)
 	}
 }

@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
@@ -24,7 +25,7 @@ func OpenFile(ctx context.Context, store Store, o Object) (io.ReadCloser, error)
 	}
 	z, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, errors.Join(err, r.Close())
+		return nil, errors.Join(fmt.Errorf("unpack %s, which is stored with Content-Encoding: gzip: %w", o.Name, err), r.Close())
 	}
 	return &unpacked{Reader: z, stored: r}, nil
 }
