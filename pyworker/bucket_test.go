@@ -30,6 +30,7 @@ type bucket struct {
 	noSums    bool
 	onOpen    func(ctx context.Context, name string) error // nil: nothing
 	onContent func(name string, content []byte) io.Reader  // nil: the content
+	onClose   error                                        // of what is read
 	onList    error
 }
 
@@ -130,10 +131,18 @@ func (b *bucket) Open(ctx context.Context, o objects.Object, offset, length int6
 	}
 	content := b.held[o.Name].content
 	if b.onContent != nil {
-		return io.NopCloser(b.onContent(o.Name, content)), nil
+		return body{b.onContent(o.Name, content), b.onClose}, nil
 	}
-	return io.NopCloser(bytes.NewReader(content)), nil
+	return body{bytes.NewReader(content), b.onClose}, nil
 }
+
+// body is an object's content, whose end is told by Close.
+type body struct {
+	io.Reader
+	closing error
+}
+
+func (b body) Close() error { return b.closing }
 
 func zipped(t *testing.T, content []byte) []byte {
 	t.Helper()

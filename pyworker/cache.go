@@ -62,7 +62,8 @@ const makings = 10
 func (c cache) open(ctx context.Context, hash string, m entryMaker) (folder string, lock *os.File, err error) {
 	folder = filepath.Join(c.dir, hash)
 	for range makings {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+		// It exists: but it was removed before that was looked at, and is made anew below.
+		if err := os.MkdirAll(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", nil, c.fault("make the folder for the "+c.what, err)
 		}
 		lock, err := c.lock(ctx, folder, syscall.LOCK_SH)
@@ -131,7 +132,7 @@ func (c cache) make(ctx context.Context, folder string, m entryMaker) error {
 	return err
 }
 
-// write makes a record that of its folder, in one step.
+// write gives a folder its record, in one step.
 func (c cache) write(folder string, made recorded) error {
 	data, err := json.MarshalIndent(made, "", "  ")
 	if err != nil {

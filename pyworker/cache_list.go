@@ -24,7 +24,7 @@ var entryName = regexp.MustCompile(`^[0-9a-f]{32}$`)
 // list returns the folders of all entries, by path.
 func (c cache) list(ctx context.Context) ([]string, error) {
 	entries, err := os.ReadDir(c.dir)
-	if c.dir == "" || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) { // also of "", where nothing is kept
 		return nil, nil
 	}
 	if err != nil {
@@ -84,9 +84,13 @@ func (c cache) remove(ctx context.Context, folder string) (bool, error) {
 	}
 	defer func() { _ = unlock(lock) }()
 	if err = c.clear(folder); err == nil {
-		err = removeTree(folder)
+		err = os.Remove(lock.Name())
 	}
-	if err != nil {
+	if err == nil {
+		err = os.Remove(folder)
+	}
+	// As soon as the lock file is gone, another run may begin the entry anew, or remove it.
+	if err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 		return false, c.fault("remove "+folder, err)
 	}
 	return true, nil

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
@@ -36,9 +33,12 @@ type downloader struct {
 	progress *Transfer   // nil: not counted
 	limit    allowance   // of all files, unpacked
 
-	mu       sync.Mutex
-	unpacked allowance // of this run
+	mu    sync.Mutex
+	taken allowance // of the limit, by this run
 }
+
+// unpacks tells whether an object is not kept as it is stored.
+func (d *downloader) unpacks(f remote) bool { return f.object.Gzipped && !d.listing.archive }
 
 // modelFile is a file that was downloaded.
 type modelFile struct {
@@ -49,19 +49,29 @@ type modelFile struct {
 // run downloads all objects into a folder of files, which it returns in the listing's
 // order. Errors of the disk are *diskError, others as Stage has them.
 func (d *downloader) run(ctx context.Context, into string) (files []modelFile, err error) {
-	moved := &Transfer{}
+	store := metered{Store: d.store, moved: func(int64) {}}
 	if d.progress != nil {
+		var done atomic.Int64
+		store.moved = func(n int64) {
+			done.Add(n)
+			d.progress.Done.Add(n)
+		}
 		d.progress.Total.Add(d.listing.size)
 		defer func() {
 			if err != nil { // it is begun anew, or not at all
 				d.progress.Total.Add(-d.listing.size)
-				d.progress.Done.Add(-moved.Done.Load())
+				d.progress.Done.Add(-done.Load())
 			}
 		}()
 	}
-	d.unpacked = d.limit
-	if err := d.take(d.listing.size, d.listing.files[0].name); err != nil {
-		return nil, err
+	d.taken = d.limit
+	for _, f := range d.listing.files {
+		if d.unpacks(f) {
+			continue // what it takes is known when it arrives
+		}
+		if err := d.taken.take(f.object.Size, f.name); err != nil {
+			return nil, err
+		}
 	}
 	files = make([]modelFile, len(d.listing.files))
 	group, ctx := errgroup.WithContext(ctx)
@@ -72,7 +82,7 @@ func (d *downloader) run(ctx context.Context, into string) (files []modelFile, e
 				return context.Cause(ctx)
 			}
 			files[i].Name = f.name
-			files[i].Size, err = d.file(ctx, f, filepath.Join(into, filepath.FromSlash(f.name)), moved)
+			files[i].Size, err = d.file(ctx, store, f, filepath.Join(into, filepath.FromSlash(f.name)))
 			return err
 		})
 	}
@@ -83,7 +93,7 @@ func (d *downloader) run(ctx context.Context, into string) (files []modelFile, e
 }
 
 // file downloads one object and returns the file's size.
-func (d *downloader) file(ctx context.Context, f remote, to string, moved *Transfer) (size int64, err error) {
+func (d *downloader) file(ctx context.Context, store objects.Store, f remote, to string) (size int64, err error) {
 	doing := fmt.Sprintf("download %q of %s", f.name, d.listing.what)
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return 0, &diskError{doing, err}
@@ -97,85 +107,60 @@ func (d *downloader) file(ctx context.Context, f remote, to string, moved *Trans
 			err = &diskError{doing, closing}
 		}
 	}()
-	body, err := openVerified(ctx, d.store, f.object, func(n int64) {
-		moved.Done.Add(n)
-		if d.progress != nil {
-			d.progress.Done.Add(n)
-		}
-	})
+	open, writer := objects.OpenFile, diskWriter{file: file, doing: doing}
+	if d.unpacks(f) {
+		writer.limit = func(n int64) error { return d.take(n, f.name) }
+	} else {
+		open = openStored
+	}
+	body, err := open(ctx, store, f.object)
 	if err != nil {
 		return 0, storeError(ctx, doing, err)
 	}
-	if f.object.Gzipped && !d.listing.archive {
-		size, err = d.unzip(f, body, file)
-	} else {
-		size, err = io.Copy(file, body)
+	size, err = io.Copy(writer, body)
+	if closing := body.Close(); err == nil { // which may say that it is not what was listed
+		err = closing
 	}
-	if closing := body.Close(); err == nil && closing != nil {
-		return size, storeError(ctx, doing, closing)
-	}
-	var refused *gzipError
+	var disk *diskError
+	var known *pipeline.Error
 	switch {
 	case err == nil:
 		return size, nil
-	case body.err != nil:
-		return size, storeError(ctx, doing, body.err)
-	case errors.As(err, &refused):
-		return size, refused.fault(doing)
-	}
-	var known *pipeline.Error
-	if errors.As(err, &known) { // over the limit
+	case errors.As(err, &known), errors.As(err, &disk): // over the limit; not written
 		return size, err
 	}
-	return size, &diskError{doing, err}
+	return size, storeError(ctx, doing, err)
 }
 
-// unzip writes what a gzipped object unpacks to, within the limit.
-func (d *downloader) unzip(f remote, body io.Reader, file io.Writer) (size int64, err error) {
-	unzipped, err := gzip.NewReader(body)
+// openStored opens an object as it is stored.
+func openStored(ctx context.Context, store objects.Store, o objects.Object) (io.ReadCloser, error) {
+	return store.Open(ctx, o, 0, -1)
+}
+
+// diskWriter writes to a file; its errors are *diskError, or those of the limit.
+type diskWriter struct {
+	file  *os.File
+	doing string              // in errors
+	limit func(n int64) error // nil: none
+}
+
+func (w diskWriter) Write(p []byte) (int, error) {
+	if w.limit != nil {
+		if err := w.limit(int64(len(p))); err != nil {
+			return 0, err
+		}
+	}
+	n, err := w.file.Write(p)
 	if err != nil {
-		return 0, &gzipError{err}
+		return n, &diskError{w.doing, err}
 	}
-	// The listing has counted what is stored.
-	if err := d.take(-f.object.Size, f.name); err != nil {
-		return 0, err
-	}
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := unzipped.Read(buffer)
-		size += int64(n)
-		if limitErr := d.take(int64(n), f.name); limitErr != nil {
-			return size, limitErr
-		}
-		if _, err := file.Write(buffer[:n]); err != nil {
-			return size, err
-		}
-		if errors.Is(err, io.EOF) {
-			_, err := io.Copy(io.Discard, body) // to the checksum
-			return size, err
-		}
-		if err != nil {
-			return size, &gzipError{err}
-		}
-	}
+	return n, nil
 }
 
 func (d *downloader) take(n int64, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.unpacked.take(n, name)
-}
-
-// gzipError is an object that is stored with Content-Encoding: gzip, and does not unpack.
-type gzipError struct{ err error }
-
-func (e *gzipError) Error() string { return e.err.Error() }
-
-func (e *gzipError) fault(doing string) error {
-	fault := faulty("Upload it again, or clear its metadata (`gcloud storage objects update --clear-content-encoding`) if it is not compressed.",
-		"%s: it is stored with Content-Encoding: gzip, but does not unpack", doing)
-	fault.Err = e.err
-	return fault
+	return d.taken.take(n, name)
 }
 
 // diskError is an error of the disk that is downloaded to.
@@ -187,50 +172,28 @@ type diskError struct {
 func (e *diskError) Error() string { return e.doing + ": " + e.err.Error() }
 func (e *diskError) Unwrap() error { return e.err }
 
-// verified reads an object to its end, where its size and checksum must be those that it
-// was listed with.
-type verified struct {
-	body   io.ReadCloser
-	object objects.Object
-	sum    hash.Hash32
-	n      int64
-	moved  func(int64)
-	err    error // the store's, or the checksum's; not io.EOF
+// metered is a Store that tells how much is read from it.
+type metered struct {
+	objects.Store
+	moved func(n int64)
 }
 
-// openVerified opens an object; moved is told of the bytes that arrive, nil: nobody.
-func openVerified(ctx context.Context, store objects.Store, o objects.Object, moved func(int64)) (*verified, error) {
-	body, err := store.Open(ctx, o, 0, -1)
+// Open opens an object.
+func (m metered) Open(ctx context.Context, o objects.Object, offset, length int64) (io.ReadCloser, error) {
+	body, err := m.Store.Open(ctx, o, offset, length)
 	if err != nil {
 		return nil, err
 	}
-	return &verified{body: body, object: o, sum: crc32.New(crc32.MakeTable(crc32.Castagnoli)), moved: moved}, nil
+	return &meteredReader{body, m.moved}, nil
 }
 
-func (v *verified) Read(p []byte) (int, error) {
-	if v.err != nil {
-		return 0, v.err
-	}
-	n, err := v.body.Read(p)
-	v.n += int64(n)
-	_, _ = v.sum.Write(p[:n])
-	if v.moved != nil {
-		v.moved(int64(n))
-	}
-	ended := errors.Is(err, io.EOF)
-	switch {
-	case err != nil && !ended:
-		v.err = err
-	case v.n > v.object.Size || ended && v.n < v.object.Size:
-		v.err = fmt.Errorf("read %s: it has %d bytes, of which %d arrived", v.object.Name, v.object.Size, v.n)
-	case ended && v.object.Sum != "" && v.checksum() != v.object.Sum:
-		v.err = fmt.Errorf("read %s: its CRC32C is %s, that of what arrived is %s", v.object.Name, v.object.Sum, v.checksum())
-	default:
-		return n, err
-	}
-	return n, v.err
+type meteredReader struct {
+	io.ReadCloser
+	moved func(n int64)
 }
 
-func (v *verified) checksum() string { return fmt.Sprintf("%08x", v.sum.Sum32()) }
-
-func (v *verified) Close() error { return v.body.Close() }
+func (r *meteredReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.moved(int64(n))
+	return n, err
+}

@@ -1,7 +1,6 @@
 package pyworker
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +10,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/cpr-batch/cpr-batch/pipeline"
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
-// maxRequirements bounds a requirements file in Cloud Storage.
+// maxRequirements bounds a requirements file in Cloud Storage, as it is stored and unpacked.
 const maxRequirements = 4 << 20
 
 // RequirementsText returns what python.requirements says: the lines of the job file, or
@@ -64,39 +61,21 @@ func readCloudText(ctx context.Context, store objects.Store, uri, name string) (
 	if o.Size > maxRequirements {
 		return "", tooLarge(uri)
 	}
-	body, err := openVerified(ctx, store, o, nil)
+	body, err := objects.OpenFile(ctx, store, o)
 	if err != nil {
 		return "", fault(err)
 	}
-	text, err := io.ReadAll(body)
+	text, err := io.ReadAll(io.LimitReader(body, maxRequirements+1))
 	if closing := body.Close(); err == nil {
 		err = closing
 	}
 	if err != nil {
 		return "", fault(err)
 	}
-	if !o.Gzipped {
-		return string(text), nil
-	}
-	return unzipText(uri, text)
-}
-
-// unzipText unpacks a requirements file that is stored with Content-Encoding: gzip.
-func unzipText(uri string, text []byte) (string, error) {
-	unzipped, err := gzip.NewReader(bytes.NewReader(text))
-	var plain []byte
-	if err == nil {
-		plain, err = io.ReadAll(io.LimitReader(unzipped, maxRequirements+1))
-	}
-	switch {
-	case err != nil:
-		e := badRequirements(fmt.Sprintf("unpack %q, which is stored with Content-Encoding: gzip", uri), err)
-		e.Hint = "Upload it again."
-		return "", e
-	case len(plain) > maxRequirements:
+	if len(text) > maxRequirements {
 		return "", tooLarge(uri)
 	}
-	return string(plain), nil
+	return string(text), nil
 }
 
 func tooLarge(uri string) error {

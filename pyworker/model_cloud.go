@@ -80,6 +80,9 @@ func (m *Model) findArchive(ctx context.Context, what, name, uri string) (*listi
 			}
 			return nil, faulty("Name the .tar.gz source distribution (`python3 -m build --sdist` makes one).", "%s is a folder: in Cloud Storage a package is a .tar.gz archive", what)
 		}
+		if err == nil {
+			return nil, faulty("Leave out the slash at its end.", "%s does not exist: no folder, but an object %s", what, name)
+		}
 		return nil, faulty("Name a .tar.gz source distribution; names in the job file are relative to its folder.", "%s does not exist: no object %s", what, name)
 	}
 	base := path.Base(name)
@@ -87,7 +90,7 @@ func (m *Model) findArchive(ctx context.Context, what, name, uri string) (*listi
 		return nil, faulty("Give it another name.", "%s: its name %s", what, fault)
 	}
 	// What it unpacks to is bounded when it is unpacked.
-	if m.maxSize > 0 && o.Size > m.maxSize+maxHeaders {
+	if m.maxSize > 0 && o.Size-maxHeaders > m.maxSize {
 		return nil, faulty("Raise model.max_size in the job file, or leave out what the Predictor does not need.",
 			"%s: over model.max_size, which is %s: %d bytes, compressed", what, pipeline.Bytes(m.maxSize), o.Size)
 	}
@@ -197,7 +200,11 @@ func storeError(ctx context.Context, doing string, err error) error {
 		return context.Cause(ctx)
 	}
 	e := &pipeline.Error{Remedy: pipeline.TryAgain, Phase: pipeline.PhaseUnpack, Message: doing, Err: err, Hint: objects.Hint(err)}
+	var unpacking *objects.UnpackError
 	switch {
+	case errors.As(err, &unpacking):
+		e.Remedy = pipeline.FixInput
+		e.Hint = "Upload it again, or clear its metadata (`gcloud storage objects update --clear-content-encoding`) if it is not compressed."
 	case errors.Is(err, objects.ErrChanged), errors.Is(err, objects.ErrNotExist):
 		e.Hint = "It was replaced or removed while this run was at it: run again, when nobody writes there any more."
 	case objects.IsSetup(err), errors.Is(err, fs.ErrPermission):

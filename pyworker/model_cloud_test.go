@@ -43,6 +43,7 @@ func TestModelsInCloudStorageThatAreRefused(t *testing.T) {
 		"a package that is not there":    {nil, pack("gs://b/p.tar.gz"), []string{`package "gs://b/p.tar.gz" does not exist`}},
 		"a package that is a folder":     {map[string]string{"gs://b/p/setup.py": ""}, pack("gs://b/p/"), []string{"is a folder", "Name the .tar.gz"}},
 		"a package that has a placehold": {map[string]string{"gs://b/p": "", "gs://b/p/": ""}, pack("gs://b/p/"), []string{"is a folder", "Name the .tar.gz"}},
+		"a package with a slash":         {map[string]string{"gs://b/p-1.tar.gz": ""}, pack("gs://b/p-1.tar.gz/"), []string{"an object gs://b/p-1.tar.gz", "Leave out the slash"}},
 		"a package that is a module":     {map[string]string{"gs://b/p.py": "import json"}, pack("gs://b/p.py"), []string{"a Python module"}},
 		"a relative one in a cloud job":  {nil, origin("model/"), []string{`model directory "model/" does not exist`, "gs://jobs/nightly/model/"}},
 	} {
@@ -101,6 +102,34 @@ func TestOutputBelowTheModelIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTexts(t, s.ModelDir, map[string]string{"w": "1", "outer": "2"})
+}
+
+func TestWhatIsDownloadedIsKnownByAllThatTheListingTells(t *testing.T) {
+	t.Parallel()
+	one := func(change func(*listing)) string {
+		l := &listing{uri: "gs://b/m", files: []remote{{name: "w", object: objects.Object{Size: 1, Generation: "1", Sum: "00000001"}}}}
+		change(l)
+		return l.hash()
+	}
+	known := map[string]string{}
+	for name, change := range map[string]func(*listing){
+		"nothing else":         func(*listing) {},
+		"another place":        func(l *listing) { l.uri = "gs://b/n" },
+		"as it is stored":      func(l *listing) { l.archive = true },
+		"another name":         func(l *listing) { l.files[0].name = "v" },
+		"another generation":   func(l *listing) { l.files[0].object.Generation = "2" },
+		"another sum":          func(l *listing) { l.files[0].object.Sum = "00000002" },
+		"another size":         func(l *listing) { l.files[0].object.Size = 2 },
+		"compressed":           func(l *listing) { l.files[0].object.Gzipped = true },
+		"a second file":        func(l *listing) { l.files = append(l.files, l.files[0]) },
+		"no file that differs": func(l *listing) { l.files = nil },
+	} {
+		hash := one(change)
+		if !entryName.MatchString(hash) || known[hash] != "" {
+			t.Errorf("%s: %q, as %q", name, hash, known[hash])
+		}
+		known[hash] = name
+	}
 }
 
 func TestFingerprintOfCloudStorage(t *testing.T) {
@@ -174,8 +203,8 @@ func TestGzippedObjectsAreUnpacked(t *testing.T) {
 		"one":                          {zipped(t, []byte("words")), 10, map[string]string{"vocab": "words", "w": "1"}, ""},
 		"one in two members":           {append(zipped(t, []byte("wor")), zipped(t, []byte("ds"))...), 0, map[string]string{"vocab": "words", "w": "1"}, ""},
 		"one over the limit, unpacked": {zipped(t, zeros), 1 << 20, nil, "over model.max_size, which is 1MiB"},
-		"one that is not compressed":   {[]byte("words"), 0, nil, "does not unpack"},
-		"one whose end is missing":     {zipped(t, []byte("words"))[:20], 0, nil, "does not unpack"},
+		"one that is not compressed":   {[]byte("words"), 0, nil, "which is stored with Content-Encoding: gzip"},
+		"one whose end is missing":     {zipped(t, []byte("words"))[:20], 0, nil, "which is stored with Content-Encoding: gzip"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,7 +42,6 @@ func UserModels(log *slog.Logger) Models {
 type modelRecord struct {
 	record
 	URI   string      `json:"uri"`
-	Bytes int64       `json:"bytes"`
 	Files []modelFile `json:"files"`
 }
 
@@ -77,13 +76,14 @@ func (m Models) fetch(ctx context.Context, store objects.Store, l *listing, into
 	d := &downloader{store: store, listing: l, progress: m.Progress, limit: *limit}
 	if m.Dir != "" && (m.Limit <= 0 || l.size <= m.Limit) {
 		err := m.fetchKept(ctx, d, into)
-		if isFull(err) && m.makeRoom(ctx, l.size) {
+		var cache cacheFault
+		// Where another disk than that of the cache is full, no room is made there.
+		if isFull(err) && (errors.As(err, &cache) || onOneDisk(m.Dir, into)) && m.makeRoom(ctx, l.size) {
 			if err := clearFolder(into); err != nil {
 				return stageError("copy "+l.what, err)
 			}
 			err = m.fetchKept(ctx, d, into)
 		}
-		var cache cacheFault
 		if !errors.As(err, &cache) || isFull(err) && onOneDisk(m.Dir, into) {
 			return err
 		}
@@ -134,11 +134,7 @@ func (m Models) build(ctx context.Context, d *downloader, target string) (record
 	if err != nil {
 		return nil, err
 	}
-	r := modelRecord{record: record{Folder: filepath.Base(target)}, URI: d.listing.uri, Files: files}
-	for _, f := range files {
-		r.Bytes += f.Size
-	}
-	return r, nil
+	return modelRecord{record: record{Folder: filepath.Base(target)}, URI: d.listing.uri, Files: files}, nil
 }
 
 func (m Models) download(ctx context.Context, d *downloader, into string) ([]modelFile, error) {

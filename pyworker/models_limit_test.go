@@ -74,6 +74,17 @@ func TestOverTheLimitTheOldestUnusedModelsGo(t *testing.T) {
 	}
 }
 
+func TestAModelThatFillsTheLimitStaysWhileItIsCopied(t *testing.T) {
+	t.Parallel()
+	b := newBucket(someModel)
+	m, _ := models(t)
+	m.Limit = 6 // with its record it is over that
+	wantTexts(t, mustFetch(t, b, m), someFiles)
+	if n := b.opens(); n != 3 || len(kept(t, m)) != 1 {
+		t.Errorf("3 objects were opened %d times; kept %+v", n, kept(t, m))
+	}
+}
+
 func TestFullDiskMakesRoomOnce(t *testing.T) {
 	t.Parallel()
 	b := newBucket(nil)

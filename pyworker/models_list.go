@@ -63,9 +63,8 @@ func (m Models) makeRoom(ctx context.Context, n int64) bool {
 // then those that were used longest ago. It returns how many bytes were freed.
 func (m Models) discard(ctx context.Context, more func(kept, freed int64) bool) (freed int64) {
 	all, err := m.List(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		m.Log.Warn("models that are kept can not be listed", slog.Any("error", err))
-		return 0
 	}
 	var kept int64
 	for _, info := range all {

@@ -170,6 +170,29 @@ func TestWritesOfAPredictorStayInItsRun(t *testing.T) {
 	if n := b.opens(); n != 3 {
 		t.Errorf("3 objects were opened %d times", n)
 	}
+	names, err := filepath.Glob(filepath.Join(kept(t, m)[0].Path, "files-*", "*"))
+	if err != nil || len(names) != 3 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() && info.Mode().Perm() != 0o400 {
+			t.Errorf("%s can be written: %v, %v", name, info, err)
+		}
+	}
+}
+
+func TestAModelIsKeptAfterItsLastUse(t *testing.T) {
+	t.Parallel()
+	b := newBucket(nil)
+	m, _ := models(t)
+	fill(t, b, m, "m") // used long ago
+	mustFetch(t, b, m)
+	if all := kept(t, m); len(all) != 1 || time.Since(all[0].LastUsed) > time.Minute {
+		t.Errorf("kept %+v", all)
+	}
+	if n := b.opens(); n != 1 {
+		t.Errorf("one object was opened %d times", n)
+	}
 }
 
 func TestOtherGenerationIsDownloaded(t *testing.T) {
@@ -209,8 +232,18 @@ func TestSpoiltEntriesAreDownloadedAnew(t *testing.T) {
 			name := weights()
 			return errors.Join(os.Remove(name), os.Symlink("/etc/hosts", name))
 		},
-		"a record that leads outside": func() error {
-			return os.WriteFile(filepath.Join(entry, "model.json"), []byte(`{"folder":"files-/../.."}`), 0o600)
+		"a record of fewer files": func() error {
+			return os.WriteFile(filepath.Join(entry, "model.json"), fmt.Appendf(nil, `{"folder": %q}`, filepath.Base(filepath.Dir(weights()))), 0o600)
+		},
+		"a record of other files": func() error {
+			text, err := os.ReadFile(filepath.Join(entry, "model.json"))
+			text = bytes.Replace(text, []byte("sub/deep/x"), []byte("sub/../sub/deep/x"), 1)
+			return errors.Join(err, os.WriteFile(filepath.Join(entry, "model.json"), text, 0o600))
+		},
+		"a record that leads round a corner": func() error {
+			text, err := os.ReadFile(filepath.Join(entry, "model.json"))
+			text = bytes.Replace(text, []byte(`"files-`), []byte(`"files-/../files-`), 1)
+			return errors.Join(err, os.WriteFile(filepath.Join(entry, "model.json"), text, 0o600))
 		},
 	} {
 		before := b.opens()
@@ -265,20 +298,17 @@ func TestDownloadsThatFail(t *testing.T) {
 			[]string{`download "weights" of model directory "gs://b/m/"`, "has changed", "run again"}},
 		"an object was removed since": {func(b *bucket) { delete(b.held, "gs://b/m/weights") }, pipeline.TryAgain,
 			[]string{`"weights"`, "does not exist", "run again"}},
-		"a byte is another": {func(b *bucket) {
-			b.onContent = func(_ string, content []byte) io.Reader {
-				return strings.NewReader(strings.Replace(string(content), "v", "w", 1))
+		"the store says at the end that it is another": {func(b *bucket) {
+			b.onContent = func(name string, content []byte) io.Reader {
+				if name != "gs://b/m/weights" {
+					return bytes.NewReader(content)
+				}
+				return io.MultiReader(bytes.NewReader(content), iotest.ErrReader(errors.New("read gs://b/m/weights: damaged")))
 			}
-		}, pipeline.TryAgain, []string{`"weights"`, "CRC32C is", "gs://b/m/weights"}},
-		"the end is missing": {func(b *bucket) {
-			b.onContent = func(_ string, content []byte) io.Reader { return bytes.NewReader(content[:len(content)/2]) }
-		}, pipeline.TryAgain, []string{"bytes, of which"}},
-		"there is more of it": {func(b *bucket) {
-			b.noSums = true
-			b.onContent = func(_ string, content []byte) io.Reader {
-				return io.MultiReader(bytes.NewReader(content), strings.NewReader("more"))
-			}
-		}, pipeline.TryAgain, []string{"bytes, of which"}},
+		}, pipeline.TryAgain, []string{`"weights"`, "gs://b/m/weights: damaged"}},
+		"the store says when it is closed that it is another": {func(b *bucket) {
+			b.onClose = errors.New("read gs://b/m/weights: damaged")
+		}, pipeline.TryAgain, []string{"download ", "gs://b/m/weights: damaged"}},
 		"the connection ends": {func(b *bucket) {
 			b.onContent = func(_ string, _ []byte) io.Reader { return iotest.ErrReader(errors.New("connection reset")) }
 		}, pipeline.TryAgain, []string{"connection reset"}},
@@ -339,6 +369,9 @@ func TestModelsWithoutACacheFolder(t *testing.T) {
 			}
 			if n := b.opens(); n != 3 {
 				t.Errorf("3 objects were opened %d times", n)
+			}
+			if left, err := filepath.Glob(filepath.Join(c.dir, "*", "model.json")); err != nil || c.limit > 0 && len(left) != 0 {
+				t.Errorf("kept %q, %v", left, err)
 			}
 		})
 	}

@@ -61,8 +61,8 @@ func TestCloudCloseTellsOfDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, readErr := io.ReadFull(r, make([]byte, size)) // who knows the size need not meet the end
-			if err := errors.Join(readErr, r.Close()); err == nil || !strings.Contains(err.Error(), "checksum") {
-				t.Errorf("%v; want that the checksum is not the stored one", err)
+			if err := errors.Join(readErr, r.Close()); err == nil || !strings.Contains(err.Error(), "checksum") || objects.Hint(err) == "" {
+				t.Errorf("%v; want that the checksum is not the stored one; hint %q", err, objects.Hint(err))
 			}
 			if err := r.Close(); err != nil {
 				t.Errorf("closed again: %v", err)

@@ -107,7 +107,7 @@ func Hint(err error) string {
 		return fmt.Sprintf("Grant %s on gs://%s to the account that runs this: %s has it.", access.Permission, name, roleOf(access.Permission))
 	case errors.As(err, &bucket):
 		return "Correct the bucket's name, or make the bucket."
-	case errors.As(err, &limit), errors.As(err, &reply):
+	case errors.As(err, &limit), errors.As(err, &reply), errors.Is(err, errSum):
 		return "The service or the network is at fault: run the same command again, what is committed stays."
 	}
 	return ""

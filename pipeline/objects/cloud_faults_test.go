@@ -150,6 +150,7 @@ func TestCloudReadsOverBrokenConnections(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					f := f // of this test alone
 					f.Op = cloudtest.Read
 					s.Fail(f)
 					if name == "cut and then reset" {

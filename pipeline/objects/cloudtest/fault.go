@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,7 @@ const (
 // GET by itself that ends without any reply on a connection that was used before, so that
 // Reset and LoseReply may need one more of Times.
 type Fault struct {
-	Op     Op       `json:"op"`     // Any: all
+	Op     Op       `json:"op"`     // Any, in JSON also "any": all
 	Name   string   `json:"name"`   // a part of gs://bucket/name; "": all
 	After  int      `json:"after"`  // so many such requests go through before
 	Times  int      `json:"times"`  // how many requests; 0: all from then on
@@ -35,6 +36,15 @@ type Fault struct {
 	// Before is run before the request is looked at, by the goroutine that answers it.
 	// It may change objects, or wait.
 	Before func(Request) `json:"-"`
+}
+
+// UnmarshalText refuses an unknown kind, which would do nothing.
+func (k *Kind) UnmarshalText(text []byte) error {
+	*k = Kind(text)
+	if !slices.Contains([]Kind{Pass, Refuse, Cut, Stall, Reset, LoseReply, Corrupt}, *k) {
+		return fmt.Errorf("unknown kind of fault %q", text)
+	}
+	return nil
 }
 
 // Fail adds a fault. Of several for a request the first one added is done.

@@ -252,10 +252,12 @@ func TestControl(t *testing.T) {
 		defer resp.Body.Close()
 		return resp.StatusCode
 	}
-	if got := post("/_control/fail", `{"unknown": 1}`); got != http.StatusBadRequest {
-		t.Error(got)
+	for _, wrong := range []string{`{"unknown": 1}`, `{"kind": "curt"}`, `{"op": "reads", "status": 403}`} {
+		if got := post("/_control/fail", wrong); got != http.StatusBadRequest {
+			t.Error(wrong, got)
+		}
 	}
-	if got := post("/_control/fail", `{"op": "stat", "name": "/o", "status": 403}`); got != http.StatusOK {
+	if got := post("/_control/fail", `{"op": "any", "name": "/o", "status": 403}`); got != http.StatusOK {
 		t.Error(got)
 	}
 	_, err := b.Object("o").Attrs(t.Context())

@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -27,6 +28,19 @@ const (
 	Permissions Op = "permissions" // asks which permissions one has
 	Other       Op = "other"
 )
+
+// UnmarshalText reads an operation, Any also as "any". It refuses an unknown one, which no
+// request would ever be.
+func (o *Op) UnmarshalText(text []byte) error {
+	*o = Op(text)
+	if *o == "any" {
+		*o = Any
+	}
+	if !slices.Contains([]Op{Any, List, Stat, Read, Write, WriteStart, WriteChunk, WriteCancel, Copy, Delete, Bucket, Permissions, Other}, *o) {
+		return fmt.Errorf("unknown operation %q", text)
+	}
+	return nil
+}
 
 // Request is one request that came.
 type Request struct {

@@ -42,12 +42,13 @@ func New(buckets ...string) (*Server, error) {
 		uploads:    map[string]*upload{},
 		pageSize:   maxPage,
 	}
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	host := s.http.Listener.Addr().String()
 	fake, err := fakestorage.NewServerWithOptions(fakestorage.Options{
 		NoListener:  true,
 		Scheme:      "http",
-		ExternalURL: s.URL(),
-		PublicHost:  s.Host(),
+		ExternalURL: "http://" + host,
+		PublicHost:  host,
 		Writer:      io.Discard,
 	})
 	if err != nil {
@@ -58,6 +59,7 @@ func New(buckets ...string) (*Server, error) {
 	for _, name := range buckets {
 		fake.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: name})
 	}
+	s.http.Start() // the last: a port that is used again may be asked at once
 	return s, nil
 }
 
