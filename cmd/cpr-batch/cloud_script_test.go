@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 //	objects gs://bucket/prefix NAME... exactly these names, behind the prefix, are there;
 //	                                   a name that ends in * stands for any that begin so
 //	fault JSON                         let requests fail, as cloudtest.Fault says
+//	happened                           all faults did that were to happen a number of times
 //	heal                               no faults any more
 //	requests OP NAME N                 so many requests of a kind were made for names that hold NAME
 func TestCloudScripts(t *testing.T) {
@@ -39,12 +41,24 @@ func TestCloudScripts(t *testing.T) {
 		env.Values[cloudKey{}] = s
 		return setup(env)
 	}
-	for name, command := range map[string]func(ts *testscript.TestScript, neg bool, args []string){
-		"put": cloudPut, "get": cloudGet, "objects": cloudObjects, "fault": cloudFault, "heal": cloudHeal, "requests": cloudRequests,
+	for name, c := range map[string]cloudCommand{
+		"put": {cloudPut, 2, 3}, "get": {cloudGet, 2, 2}, "objects": {cloudObjects, 1, math.MaxInt}, "fault": {cloudFault, 1, math.MaxInt},
+		"happened": {cloudHappened, 0, 0}, "heal": {cloudHeal, 0, 0}, "requests": {cloudRequests, 3, 3},
 	} {
-		params.Cmds[name] = command
+		params.Cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) < c.fewest || len(args) > c.most {
+				ts.Fatalf("%s is used wrongly: the test's comment says how", name)
+			}
+			c.do(ts, args)
+		}
 	}
 	testscript.Run(t, params)
+}
+
+// cloudCommand is a command of a scenario, which takes so many arguments.
+type cloudCommand struct {
+	do           func(ts *testscript.TestScript, args []string)
+	fewest, most int
 }
 
 type cloudKey struct{}
@@ -71,7 +85,7 @@ func place(ts *testscript.TestScript, uri string) (bucket, name string) {
 	return bucket, name
 }
 
-func cloudPut(ts *testscript.TestScript, _ bool, args []string) {
+func cloudPut(ts *testscript.TestScript, args []string) {
 	bucket, name := place(ts, args[1])
 	o := cloudtest.Object{Bucket: bucket, Name: name, Content: []byte(ts.ReadFile(args[0]))}
 	if len(args) > 2 {
@@ -80,12 +94,12 @@ func cloudPut(ts *testscript.TestScript, _ bool, args []string) {
 	cloudOf(ts).Put(scriptT{ts: ts}, o)
 }
 
-func cloudGet(ts *testscript.TestScript, _ bool, args []string) {
+func cloudGet(ts *testscript.TestScript, args []string) {
 	bucket, name := place(ts, args[0])
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), cloudOf(ts).Content(scriptT{ts: ts}, bucket, name), 0o666))
 }
 
-func cloudObjects(ts *testscript.TestScript, _ bool, args []string) {
+func cloudObjects(ts *testscript.TestScript, args []string) {
 	bucket, prefix := place(ts, args[0])
 	found := map[string]bool{}
 	for _, name := range cloudOf(ts).Names(bucket) {
@@ -95,8 +109,8 @@ func cloudObjects(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		wanted := false
 		for _, want := range args[1:] {
-			begin, any := strings.CutSuffix(want, "*")
-			if rest == want || any && strings.HasPrefix(rest, begin) {
+			begin, isPattern := strings.CutSuffix(want, "*")
+			if rest == want || isPattern && strings.HasPrefix(rest, begin) {
 				wanted = true
 				found[want] = true
 			}
@@ -112,15 +126,21 @@ func cloudObjects(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func cloudFault(ts *testscript.TestScript, _ bool, args []string) {
+func cloudFault(ts *testscript.TestScript, args []string) {
 	var f cloudtest.Fault
 	ts.Check(json.Unmarshal([]byte(strings.Join(args, " ")), &f))
 	cloudOf(ts).Fail(f)
 }
 
-func cloudHeal(ts *testscript.TestScript, _ bool, _ []string) { cloudOf(ts).Heal() }
+func cloudHappened(ts *testscript.TestScript, _ []string) {
+	if n := cloudOf(ts).Pending(); n > 0 {
+		ts.Fatalf("%d faults did not happen, or not as often as they were to", n)
+	}
+}
 
-func cloudRequests(ts *testscript.TestScript, _ bool, args []string) {
+func cloudHeal(ts *testscript.TestScript, _ []string) { cloudOf(ts).Heal() }
+
+func cloudRequests(ts *testscript.TestScript, args []string) {
 	n := 0
 	for _, r := range cloudOf(ts).Requests() {
 		if string(r.Op) == args[0] && strings.Contains("gs://"+r.Bucket+"/"+r.Name, args[1]) {

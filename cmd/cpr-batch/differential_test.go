@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +32,7 @@ type expectation struct {
 	ExcludedFields []string `json:"excluded_fields"`
 	InstanceType   string   `json:"instance_type"`
 	Instance       []string `json:"instance"`
+	Bare           bool     `json:"bare"` // output.instance: none
 }
 
 // TestDifferential runs random lines, good and broken, through a Predictor that returns
@@ -66,6 +66,7 @@ func TestDifferential(t *testing.T) {
 		{"rows as arrays", "instance: {instance_type: array}", expectation{InstanceType: "array"}},
 		{"without some fields", "instance: {excluded_fields: [a, b]}", expectation{ExcludedFields: ab}},
 		{"some fields are shown", "output: {instance: [b, id]}", expectation{Instance: []string{"b", "id"}}},
+		{"no instance is shown", "output: {instance: none}", expectation{Bare: true}},
 	} {
 		python := found[i%len(found)] // what is compared is Python's: any will do, so each has its turn
 		t.Run(c.name, func(t *testing.T) {
@@ -117,7 +118,7 @@ func (d *differential) write(t *testing.T, content []byte, more string) {
 	for _, fields := range []*[]string{&w.IncludedFields, &w.ExcludedFields, &w.Instance} {
 		*fields = append([]string{}, *fields...) // null would be no list
 	}
-	files := map[string][]byte{"in.jsonl": content}
+	files := map[string]string{"in.jsonl": string(content)}
 	if w.URI == "" {
 		w.URI = "in.jsonl"
 	} else {
@@ -129,12 +130,12 @@ func (d *differential) write(t *testing.T, content []byte, more string) {
 		if err := z.Close(); err != nil {
 			t.Fatal(err)
 		}
-		files[w.URI] = b.Bytes()
+		files[w.URI] = b.String()
 	}
-	files["code/predictor.py"] = []byte("class P:\n    @classmethod\n    def from_path(cls, model_dir):\n        return cls()\n\n" +
-		"    def predict(self, instances):\n        return instances\n")
+	files["code/predictor.py"] = "class P:\n    @classmethod\n    def from_path(cls, model_dir):\n        return cls()\n\n" +
+		"    def predict(self, instances):\n        return instances\n"
 	// An odd size, so that ranges end anywhere; there are some 20 of them.
-	files["job.yaml"] = fmt.Appendf(nil, `model: {package_uris: [code/], prediction_class: predictor.P}
+	files["job.yaml"] = fmt.Sprintf(`model: {package_uris: [code/], prediction_class: predictor.P}
 source: {jsonl: {uris: [%s], split_size: %dB, max_line: 64KiB}}
 sink: {jsonl: {uri: out/}}
 python: {interpreter: %s}
@@ -142,14 +143,7 @@ workers: {count: 2}
 errors: {max_failure_ratio: 1}
 %s
 `, w.URI, len(content)/20+1, d.python, more)
-	for name, text := range files {
-		if err := os.MkdirAll(filepath.Dir(d.path(name)), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(d.path(name), text, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeAll(t, d.dir, files)
 }
 
 // run runs the job, and then the script that says what it must have written.
@@ -180,11 +174,10 @@ func (d *differential) compare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts, err := filepath.Glob(d.path("out/" + kind + "-*.jsonl"))
+		parts, err := filepath.Glob(d.path("out/" + kind + "-*.jsonl")) // in the order of their names
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.Sort(parts)
 		var got []byte
 		for _, part := range parts {
 			text, err := os.ReadFile(part)

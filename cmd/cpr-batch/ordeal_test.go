@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -37,8 +36,9 @@ type verdict struct {
 	status int
 	stderr string
 	report report.Report
-	calls  int // that reached the Predictor
-	loads  int // Predictors made
+	log    string // kept by the Predictor
+	calls  int    // that reached the Predictor
+	loads  int    // Predictors made
 }
 
 // undergo runs the program to its end, and looks for processes that it left.
@@ -130,12 +130,12 @@ func (v *verdict) read(t *testing.T) {
 	if err := json.Unmarshal(text, &v.report); err != nil {
 		t.Fatal(err)
 	}
-	calls, err := os.ReadFile(filepath.Join(v.dir, "calls"))
+	text, err = os.ReadFile(filepath.Join(v.dir, "calls"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.calls = bytes.Count(calls, []byte("call "))
-	v.loads = bytes.Count(calls, []byte("load "))
+	v.log = string(text)
+	v.calls, v.loads = strings.Count(v.log, "call "), strings.Count(v.log, "load ")
 }
 
 // outcome is a line of the output.
@@ -155,12 +155,11 @@ func (v *verdict) lines(t *testing.T, kind string) []outcome {
 	}
 	var all []outcome
 	for _, name := range names {
-		file, err := os.Open(name)
+		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer file.Close()
-		for d := json.NewDecoder(bufio.NewReader(file)); d.More(); {
+		for d := json.NewDecoder(bytes.NewReader(text)); d.More(); {
 			var o outcome
 			if err := d.Decode(&o); err != nil {
 				t.Fatalf("%s: %v", name, err)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +52,6 @@ var secretInput = strings.ReplaceAll(strings.Join([]string{
 type privacy struct {
 	class    string
 	settings []string
-	input    string   // "": secretInput
 	command  []string // nil: run
 	status   int
 	stop     bool              // by SIGTERM, once it has begun to predict
@@ -92,11 +91,11 @@ var privacies = map[string]privacy{
 		"errors.retry_on=${SECRET}", "instance.included_fields=${SECRET}", "source.jsonl.uris=${SECRET}", "expect={failed: \"${SECRET}\"}",
 		"model.interface=${SECRET}", "python.service_account=${SECRET}", "metrics.listen=${SECRET}", "output.non_finite=${SECRET}",
 	}},
-	"kwargs of the wrong kind": {class: "Answers", status: 2, settings: []string{"model.kwargs=${SECRET}"}},
-	"a doubled name in kwargs": {class: "Answers", status: 2, settings: []string{`model.kwargs={instances: "${SECRET}", a: "${SECRET", b: "${SECRET}${UNSET}"}`}},
-	"variables as a list":      {class: "Answers", status: 2, settings: []string{`python.env=["${SECRET}"]`, `model.kwargs=["${SECRET}"]`}},
-	"a variable with a NUL":    {class: "Answers", status: 2, settings: []string{`python.env={A: "${SECRET}\0"}`}},
-	"a name of a field":        {class: "Answers", settings: []string{"instance.key_field=id", "output.instance=none", "source.jsonl.field="}},
+	"kwargs of the wrong kind":                               {class: "Answers", status: 2, settings: []string{"model.kwargs=${SECRET}"}},
+	"kwargs with a name that is taken and broken references": {class: "Answers", status: 2, settings: []string{`model.kwargs={instances: "${SECRET}", a: "${SECRET", b: "${SECRET}${UNSET}"}`}},
+	"variables as a list":                                    {class: "Answers", status: 2, settings: []string{`python.env=["${SECRET}"]`, `model.kwargs=["${SECRET}"]`}},
+	"a variable with a NUL":                                  {class: "Answers", status: 2, settings: []string{`python.env={A: "${SECRET}\0"}`}},
+	"a key and nothing else":                                 {class: "Answers", settings: []string{"instance.key_field=id", "output.instance=none", "source.jsonl.field="}},
 }
 
 // TestSecretsStayInErrorsFiles: instances' contents and values from the environment are in
@@ -112,16 +111,18 @@ func TestSecretsStayInErrorsFiles(t *testing.T) {
 			t.Run(name+", logged as "+format, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				writeSecretJob(t, dir, p.class, p.input)
+				writeSecretJob(t, dir, p.class, secretInput)
 				if p.before != nil {
-					p.run(t, dir, format, p.before)
+					if status, _, stderr := p.run(t, dir, format, p.before); status != 0 {
+						t.Fatalf("status %d of the run before\n%s", status, stderr)
+					}
 				}
 				status, stdout, stderr := p.run(t, dir, format, nil)
 				if status != p.status {
 					t.Errorf("status %d, want %d\n%s", status, p.status, stderr)
 				}
-				if len(p.command) > 0 && p.command[0] == "predict" {
-					stdout = ""
+				if out := filepath.Join(dir, "out"); status == 0 && p.command == nil && !tells(t, out) {
+					t.Errorf("no secret is in %s: it was not in play", out)
 				}
 				lookForMarks(t, dir, map[string]string{"standard output": stdout, "standard error": stderr})
 			})
@@ -134,9 +135,6 @@ func writeSecretJob(t *testing.T, dir, class, input string) {
 	predictors, err := filepath.Abs(filepath.Join("..", "..", "pyworker", "testdata", "predictors"))
 	if err != nil {
 		t.Fatal(err)
-	}
-	if input == "" {
-		input = secretInput
 	}
 	writeAll(t, dir, map[string]string{
 		"in.jsonl": input, "home/none": "", "tmp/none": "", "job.yaml": fmt.Sprintf(secretJob, predictors, class),
@@ -175,10 +173,11 @@ func (p *privacy) run(t *testing.T, dir, format string, variables map[string]str
 	program := exec.CommandContext(ctx, "cpr-batch", args...)
 	started := filepath.Join(dir, "started")
 	program.Env = append(environment(t, dir), "SECRET="+mark+"-value", "SECRET_NUMBER=31415926535", "STARTED="+started)
-	for name := range maps.Keys(variables) {
-		program.Env = append(program.Env, name+"="+variables[name])
+	for name, value := range variables {
+		program.Env = append(program.Env, name+"="+value)
 	}
-	var out, errs bytes.Buffer
+	var out bytes.Buffer
+	errs := listener{words: "a second signal ends at once", heard: make(chan struct{})}
 	program.Stdout, program.Stderr = &out, &errs
 	if err := program.Start(); err != nil {
 		t.Fatal(err)
@@ -187,16 +186,43 @@ func (p *privacy) run(t *testing.T, dir, format string, variables map[string]str
 		if !eventually(time.Minute, func() bool { _, err := os.Stat(started); return err == nil }) {
 			t.Error("it has not begun to predict within a minute")
 		}
-		for range 2 { // the second one ends what is hanging
-			if err := program.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Error(err)
-			}
+		terminate(t, program)
+		select {
+		case <-errs.heard: // two at once might be taken for one
+		case <-ctx.Done():
 		}
+		terminate(t, program) // ends what is hanging
 	}
 	if err := program.Wait(); ctx.Err() != nil {
-		t.Fatalf("it does not end: %v\n%s", err, errs.String())
+		t.Fatalf("it does not end: %v\n%s", err, errs.text.String())
 	}
-	return program.ProcessState.ExitCode(), out.String(), errs.String()
+	if command[0] == "predict" {
+		out.Reset() // has the instances that it was asked for
+	}
+	return program.ProcessState.ExitCode(), out.String(), errs.text.String()
+}
+
+func terminate(t *testing.T, program *exec.Cmd) {
+	t.Helper()
+	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+}
+
+// listener keeps what a program writes, and tells when certain words were among it.
+type listener struct {
+	text  bytes.Buffer
+	words string
+	heard chan struct{}
+}
+
+func (l *listener) Write(p []byte) (int, error) {
+	n, err := l.text.Write(p)
+	if l.words != "" && bytes.Contains(l.text.Bytes(), []byte(l.words)) {
+		l.words = ""
+		close(l.heard)
+	}
+	return n, err
 }
 
 // lookForMarks looks into every file below dir but those that are for instances.
@@ -226,29 +252,58 @@ func lookForMarks(t *testing.T, dir string, said map[string]string) {
 	}
 }
 
+// tells says whether an instance is where it may be: in the files of predictions and errors.
+func tells(t *testing.T, out string) bool {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(out, "*-of-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(text, []byte(mark))
+	})
+}
+
 // TestQuotesAreCut: where the Predictor itself quotes an instance, the rest of it is in
 // the errors file only.
 func TestQuotesAreCut(t *testing.T) {
 	t.Parallel()
-	quoted := `"` + strings.Repeat("quoted ", 40) + mark + `"` + "\n"
-	for name, p := range map[string]privacy{
-		"in an exception":                  {class: "Talks"},
-		"in an exception that ends a run":  {class: "Talks", status: 3, settings: []string{"errors.max_failures=0"}},
-		"in an exception in a trial":       {class: "Talks", status: 3, command: []string{"validate"}},
-		"in the last words of workers":     {class: "TalksAndDies", status: 3},
-		"in the last words before a trial": {class: "TalksAndDies", status: 3, command: []string{"validate"}},
+	const inOneLine, inManyLines = "quoted ", `quoted quoted\n`
+	for name, p := range map[string]struct {
+		privacy
+		words string // that the instance repeats
+		told  string // "": a part of the instance
+	}{
+		"in an exception":                  {privacy{class: "Talks"}, inOneLine, ""},
+		"in an exception that ends a run":  {privacy{class: "Talks", status: 3, settings: []string{"errors.max_failures=0"}}, inOneLine, ""},
+		"in an exception in a trial":       {privacy{class: "Talks", status: 3, command: []string{"validate"}}, inOneLine, ""},
+		"in an exception of predict":       {privacy{class: "Talks", status: 3, command: []string{"predict"}}, inOneLine, ""},
+		"in an exception of many lines":    {privacy{class: "RaisesWhatItGot"}, inManyLines, ""},
+		"in many lines that end a run":     {privacy{class: "RaisesWhatItGot", status: 3, settings: []string{"errors.max_failures=0"}}, inManyLines, ""},
+		"in many lines in a trial":         {privacy{class: "RaisesWhatItGot", status: 3, command: []string{"validate"}}, inManyLines, ""},
+		"in the last words of workers":     {privacy{class: "TalksAndDies", status: 3}, inOneLine, "workers keep dying"},
+		"in the last words before a trial": {privacy{class: "TalksAndDies", status: 3, command: []string{"validate"}}, inOneLine, ""},
 	} {
-		for _, format := range []string{"text", "json"} {
+		instance := `"` + strings.Repeat(p.words, 40) + mark + `"` + "\n"
+		formats := []string{"json"}
+		if len(p.command) == 0 || p.command[0] != "predict" { // which shows the workers' output as it is
+			formats = append(formats, "text")
+		}
+		for _, format := range formats {
 			t.Run(name+", logged as "+format, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				writeSecretJob(t, dir, p.class, strings.Repeat(quoted, 8))
+				writeSecretJob(t, dir, p.class, strings.Repeat(instance, 40))
 				status, stdout, stderr := p.run(t, dir, format, nil)
 				if status != p.status {
 					t.Errorf("status %d, want %d\n%s", status, p.status, stderr)
 				}
-				if !strings.Contains(stdout+stderr, "quoted quoted") {
-					t.Errorf("nothing is told of it:\n%s%s", stdout, stderr)
+				if said := stdout + stderr; !strings.Contains(said, "quoted") || !strings.Contains(said, p.told) {
+					t.Errorf("it does not tell of it, and %q:\n%s", p.told, said)
 				}
 				lookForMarks(t, dir, map[string]string{"standard output": stdout, "standard error": stderr})
 			})

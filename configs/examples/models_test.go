@@ -32,6 +32,10 @@ type example struct {
 	bad, reason, words string
 	// key is the job's key_field.
 	key string
+	// setting is a --set of which README or job say what it does: answer is what then
+	// becomes of a prediction.
+	setting string
+	answer  func(prediction string) string
 }
 
 func TestExamplesPredictWhatTheirModelsSay(t *testing.T) {
@@ -39,8 +43,10 @@ func TestExamplesPredictWhatTheirModelsSay(t *testing.T) {
 	program := build(t)
 	for _, e := range []example{
 		{folder: "keras", bad: `[5.1, 3.5, 1.4]`, reason: "ValueError", words: "could not be broadcast together with shapes (1,3) (4,)"},
-		{folder: "sklearn", bad: `[52.1, "no reading", 1.8, 11.4]`, reason: "ValueError", words: "could not convert string to float: 'no reading'"},
-		{folder: "lightgbm", bad: `{"customer": "C-1", "months": "three"}`, reason: "ValueError", words: "could not convert string to float: 'three'", key: "customer"},
+		{folder: "sklearn", bad: `[52.1, "no reading", 1.8, 11.4]`, reason: "ValueError", words: "could not convert string to float: 'no reading'",
+			setting: "model.kwargs.probabilities=false", answer: likeliest},
+		{folder: "lightgbm", bad: `{"customer": "C-1", "months": "three"}`, reason: "ValueError", words: "could not convert string to float: 'three'", key: "customer",
+			setting: "model.kwargs.reasons=0", answer: withoutReasons},
 	} {
 		t.Run(e.folder, func(t *testing.T) {
 			t.Parallel()
@@ -49,6 +55,7 @@ func TestExamplesPredictWhatTheirModelsSay(t *testing.T) {
 			p.runOfTheReadmeIsComplete(t)
 			p.smallBatchesAreTheModelsToo(t)
 			p.oneBadInstanceCostsOne(t)
+			p.kwargsChangeTheAnswer(t)
 		})
 	}
 }
@@ -57,7 +64,7 @@ func TestExamplesPredictWhatTheirModelsSay(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "cpr-batch")
-	build := exec.Command("go", "build", "-o", program, "../../cmd/cpr-batch")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/cpr-batch")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v\n%s", err, out)
@@ -97,7 +104,7 @@ func newPlace(t *testing.T, e example, program string) *place {
 // shell runs a command in the root.
 func (p *place) shell(t *testing.T, command string) {
 	t.Helper()
-	cmd := exec.Command("sh", "-ec", command)
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", command)
 	cmd.Dir = p.root
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s\n%s", command, out)
@@ -160,6 +167,56 @@ func (p *place) runOfTheReadmeIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.equal(t, out, p.direct(t, len(p.instances)))
+	p.readmeShowsWhatComes(t, predictions(t, out))
+}
+
+// readmeShowsWhatComes looks for the README's lines of output among the real ones.
+func (p *place) readmeShowsWhatComes(t *testing.T, got []line) {
+	t.Helper()
+	for _, text := range readLines(t, filepath.Join(p.dir, "README.md")) {
+		text, ok := strings.CutPrefix(text, "    {")
+		if !ok {
+			continue
+		}
+		shown := parseLine(t, "{"+text)
+		if !slices.ContainsFunc(got, func(l line) bool { return cmp.Equal(shown, l, nearly) }) {
+			t.Errorf("the README has a line that the output has not: %+v", shown)
+		}
+	}
+}
+
+// kwargsChangeTheAnswer runs the job with its setting.
+func (p *place) kwargsChangeTheAnswer(t *testing.T) {
+	t.Helper()
+	if p.setting == "" {
+		return
+	}
+	direct := p.direct(t, len(p.instances))
+	for i := range direct {
+		direct[i] = p.answer(direct[i])
+	}
+	p.equal(t, p.run(t, "other", p.setting), direct)
+}
+
+// likeliest is the state with the greatest probability.
+func likeliest(prediction string) string {
+	var states map[string]float64
+	if err := json.Unmarshal([]byte(prediction), &states); err != nil {
+		return err.Error()
+	}
+	var best string
+	for state, p := range states {
+		if best == "" || p > states[best] {
+			best = state
+		}
+	}
+	return strconv.Quote(best)
+}
+
+// withoutReasons is a prediction's number alone.
+func withoutReasons(prediction string) string {
+	before, _, _ := strings.Cut(prediction, `,"because"`)
+	return before + "}"
 }
 
 // smallBatchesAreTheModelsToo compares batches that go to several workers.
@@ -275,14 +332,19 @@ func predictions(t *testing.T, out string) []line {
 	var all []line
 	for _, name := range glob(t, out, "predictions-*") {
 		for _, text := range readLines(t, name) {
-			var fields struct{ Instance, Key, Prediction json.RawMessage }
-			if err := json.Unmarshal([]byte(text), &fields); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, line{Instance: string(fields.Instance), Key: string(fields.Key), Prediction: prediction(fields.Prediction)})
+			all = append(all, parseLine(t, text))
 		}
 	}
 	return all
+}
+
+func parseLine(t *testing.T, text string) line {
+	t.Helper()
+	var fields struct{ Instance, Key, Prediction json.RawMessage }
+	if err := json.Unmarshal([]byte(text), &fields); err != nil {
+		t.Fatal(err)
+	}
+	return line{Instance: string(fields.Instance), Key: string(fields.Key), Prediction: prediction(fields.Prediction)}
 }
 
 func glob(t *testing.T, folder, pattern string) []string {

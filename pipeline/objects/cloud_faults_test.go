@@ -329,7 +329,7 @@ func TestCloudEndsWithTheContext(t *testing.T) {
 				f.Op, f.Before = u.op, func(cloudtest.Request) { cancel(cause) }
 				s.Fail(f)
 				if err := u.do(ctx, c, "gs://b"); !errors.Is(err, cause) {
-					t.Error(err)
+					t.Errorf("%v; want %v", err, cause)
 				}
 			})
 		}

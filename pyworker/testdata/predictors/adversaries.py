@@ -52,6 +52,15 @@ class Exits(Predictor):
         os._exit(7)
 
 
+class DiesInCompany(Predictor):
+    """Exits where there is more than one instance, and refuses a single one."""
+
+    def misbehave(self, instances):
+        if len(instances) > 1:
+            os._exit(7)
+        raise ValueError("below zero")
+
+
 class Segfaults(Predictor):
     def misbehave(self, instances):
         ctypes.string_at(0)
@@ -133,12 +142,13 @@ class TooManyRequests(Exception):
 
 
 class Throttled(Predictor):
-    """Is told to come again until $CALLS has twenty calls of all workers."""
+    """Is told to come again in the first twenty calls of all workers."""
 
     def predict(self, instances, **kwargs):
         self.keep("call %d %d" % (os.getpid(), len(instances)))
+        own_end = os.lseek(self.calls, 0, os.SEEK_CUR)
         with open(os.environ["CALLS"]) as f:
-            if sum(line.startswith("call") for line in f) <= 20:
+            if sum(line.startswith("call") for line in f.read(own_end).splitlines()) <= 20:
                 raise TooManyRequests("429: come again later")
         return instances
 

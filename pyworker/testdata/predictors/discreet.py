@@ -102,6 +102,11 @@ class Talks(Answers):
         raise ValueError("cannot use " + instances[0])
 
 
+class RaisesWhatItGot(Answers):
+    def predict(self, instances, **kwargs):
+        raise ValueError("cannot use\n" + instances[0])
+
+
 class TalksAndDies(Answers):
     def predict(self, instances, **kwargs):
         sys.stderr.write(instances[0] + "\n")

@@ -4,7 +4,7 @@
 
 INPUT is a JSON Lines file, not compressed. OPTIONS is a JSON object: uri, offsets (whether the program
 can know them), max_line, non_finite, and of the job file's `instance` and `output` key_field,
-included_fields, excluded_fields, instance_type and instance (a list of fields to echo).
+included_fields, excluded_fields, instance_type, instance (a list of fields to echo) and bare (echo none).
 """
 
 import codecs
@@ -47,6 +47,9 @@ def outcome(line, number, offset, options, predictions, errors):
                          % (len(line), options["max_line_shown"]), shown.strip(" \t\r"))
         seen = row.read(raw)
         text = predicted(seen, options["non_finite"])
+        if options["bare"]:
+            predictions.write(utf8(text + "\n"))
+            return
         echoed = '"key":' + row.key if row.key is not None else '"instance":' + row.shown
         predictions.write(utf8("{%s,\"prediction\":%s}\n" % (echoed, text)))
     except Failed as e:
