@@ -107,6 +107,20 @@ func (a *Any) Copy(ctx context.Context, from, to string) error {
 	return store.Copy(ctx, from, to)
 }
 
+// Compose makes a new object of others, in the same store.
+func (a *Any) Compose(ctx context.Context, name string, from []Object) error {
+	for _, o := range from {
+		if IsCloud(o.Name) != IsCloud(name) {
+			return fmt.Errorf("compose %s of %s: one is on disk and one is not", name, o.Name)
+		}
+	}
+	store, err := a.of(ctx, name)
+	if err != nil {
+		return err
+	}
+	return store.Compose(ctx, name, from)
+}
+
 // Remove removes one object.
 func (a *Any) Remove(ctx context.Context, name string) error {
 	store, err := a.of(ctx, name)

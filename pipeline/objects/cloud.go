@@ -77,6 +77,7 @@ func describeAttrs(a *storage.ObjectAttrs) Object {
 		Size:       a.Size,
 		Generation: strconv.FormatInt(a.Generation, 10),
 		Sum:        fmt.Sprintf("%08x", a.CRC32C),
+		Updated:    a.Created, // of the generation; what the service calls updated goes with the metadata too
 		Gzipped:    a.ContentEncoding == "gzip",
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ func TestCloudReadersEndWhenTheyAreClosed(t *testing.T) {
 func TestCloudKnowsAWriteWhoseReplyStalls(t *testing.T) {
 	t.Parallel()
 	for _, u := range uses() {
-		if u.op != cloudtest.Write && u.op != cloudtest.Copy && u.op != cloudtest.Delete {
+		if !slices.Contains([]cloudtest.Op{cloudtest.Write, cloudtest.Copy, cloudtest.Compose, cloudtest.Delete}, u.op) {
 			continue
 		}
 		t.Run(u.name, func(t *testing.T) {

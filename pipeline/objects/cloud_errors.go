@@ -125,7 +125,8 @@ func roleOf(permission string) string {
 var permissionOf = map[string]string{
 	"stat": "storage.objects.get", "read": "storage.objects.get", "list": "storage.objects.list",
 	"create": "storage.objects.create", "write": "storage.objects.create", "copy": "storage.objects.create",
-	"remove": "storage.objects.delete",
+	"compose": "storage.objects.create",
+	"remove":  "storage.objects.delete",
 }
 
 var permissionPattern = regexp.MustCompile(`storage\.[a-z]+\.[a-zA-Z]+`)

@@ -43,6 +43,7 @@ func uses() []use {
 		{"copy", cloudtest.Copy, func(ctx context.Context, c *objects.Cloud, bucket string) error {
 			return c.Copy(ctx, bucket+"/in/a", bucket+"/out/copy")
 		}, is("out/copy", "in/a")},
+		{"compose", cloudtest.Compose, useCompose, is("out/composed", "in/ain/bin/a")},
 		{"remove", cloudtest.Delete, func(ctx context.Context, c *objects.Cloud, bucket string) error {
 			return c.Remove(ctx, bucket+"/in/a")
 		}, func(t *testing.T, s *cloudtest.Server) {
@@ -97,6 +98,11 @@ func useCreate(ctx context.Context, c *objects.Cloud, bucket string) error {
 		return errors.Join(err, w.Abort())
 	}
 	return w.Commit(ctx)
+}
+
+func useCompose(ctx context.Context, c *objects.Cloud, bucket string) error {
+	a, b := objects.Object{Name: bucket + "/in/a"}, objects.Object{Name: bucket + "/in/b"}
+	return c.Compose(ctx, bucket+"/out/composed", []objects.Object{a, b, a})
 }
 
 func TestCloudTriesAgain(t *testing.T) {
@@ -249,7 +255,7 @@ func TestCloudWithoutAccess(t *testing.T) {
 	t.Parallel()
 	permissions := map[string]string{
 		"list": "storage.objects.list", "stat": "storage.objects.get", "open": "storage.objects.get",
-		"create": "storage.objects.create", "copy": "storage.objects.create", "remove": "storage.objects.delete",
+		"create": "storage.objects.create", "copy": "storage.objects.create", "compose": "storage.objects.create", "remove": "storage.objects.delete",
 	}
 	for _, u := range uses() {
 		for _, status := range []int{401, 403} {

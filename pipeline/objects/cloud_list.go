@@ -85,7 +85,7 @@ func (l *cloudListing) page(ctx context.Context, prefix, token string) (listPage
 	if !l.wanted.deep {
 		query.Delimiter = "/"
 	}
-	if err := query.SetAttrSelection([]string{"Name", "Size", "Generation", "CRC32C", "ContentEncoding"}); err != nil {
+	if err := query.SetAttrSelection([]string{"Name", "Size", "Generation", "CRC32C", "ContentEncoding", "Created"}); err != nil {
 		return listPage{}, err
 	}
 	page, err := call(ctx, l.cloud, func(ctx context.Context) (page listPage, err error) {

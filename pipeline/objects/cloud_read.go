@@ -248,6 +248,9 @@ func (a *ahead) run() {
 
 // Read gives what was read.
 func (a *ahead) Read(p []byte) (int, error) {
+	if a.done {
+		return 0, io.ErrClosedPipe
+	}
 	for len(a.rest) == 0 {
 		if a.buffer != nil {
 			a.free <- a.buffer // has room for all there are

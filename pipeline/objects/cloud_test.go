@@ -235,7 +235,7 @@ func TestCloudReadsWhatIsStored(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := objects.Object{
-			Name: "gs://b/" + name, Size: int64(len(content)), Generation: o.Generation, Gzipped: true,
+			Name: "gs://b/" + name, Size: int64(len(content)), Generation: o.Generation, Updated: o.Updated, Gzipped: true,
 			Sum: fmt.Sprintf("%08x", crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli))),
 		}
 		if diff := cmp.Diff(want, o); diff != "" {

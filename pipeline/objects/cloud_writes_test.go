@@ -26,7 +26,7 @@ func TestCloudKnowsItsOwnWrite(t *testing.T) {
 		}
 	}
 	for _, u := range uses() {
-		name := map[string]string{"create": "out/new", "copy": "out/copy"}[u.name]
+		name := map[string]string{"create": "out/new", "copy": "out/copy", "compose": "out/composed"}[u.name]
 		if name == "" {
 			continue
 		}

@@ -11,6 +11,14 @@ import (
 // Open reads a file. Whether it is still the one that o describes is looked at when it
 // is opened, where it ends, and when the reader is closed.
 func (l *Local) Open(ctx context.Context, o Object, offset, length int64) (io.ReadCloser, error) {
+	r, err := openLocal(ctx, o, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func openLocal(ctx context.Context, o Object, offset, length int64) (*localReader, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}

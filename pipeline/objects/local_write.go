@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -15,6 +14,14 @@ import (
 
 // Create begins a new file: as `.tmp-*` in the folder that it will be in.
 func (l *Local) Create(ctx context.Context, name string) (Writer, error) {
+	w, err := l.create(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (l *Local) create(ctx context.Context, name string) (*localWriter, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -51,7 +58,7 @@ func (w *localWriter) Write(p []byte) (int, error) {
 // named puts the file's name in the place of the temporary one.
 func (w *localWriter) named(err error) error {
 	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if errors.As(err, &pathErr) && pathErr.Path == w.file.Name() {
 		return &fs.PathError{Op: pathErr.Op, Path: w.name, Err: pathErr.Err}
 	}
 	return err
@@ -194,19 +201,7 @@ func (l *Local) copyContent(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	r, err := l.Open(ctx, o, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	w, err := l.Create(ctx, to)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(w, r); err != nil {
-		return errors.Join(fmt.Errorf("copy %s to %s: %w", from, to, err), w.Abort())
-	}
-	return w.Commit(ctx)
+	return l.Compose(ctx, to, []Object{o})
 }
 
 // makeFolder makes a folder and those that lead to it, durably.

@@ -32,32 +32,60 @@ var ErrPattern = errors.New("is not a valid pattern")
 // Nothing found is no error. What was found is returned beside an error, which may join
 // several.
 func Match(ctx context.Context, store Store, dir, uri string) ([]Found, error) {
-	name := Join(dir, uri)
-	if bucket, _ := splitName(name); IsCloud(name) && hasMeta(bucket) {
-		return nil, fmt.Errorf("%s: %w: a bucket is named as it is", uri, ErrPattern)
+	var found []Found
+	var errs []error
+	for f, err := range MatchEach(ctx, store, dir, uri) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		found = append(found, f)
 	}
-	o, err := store.Stat(ctx, name)
-	if err == nil {
-		return []Found{{Object: o, URI: uri}}, nil
+	return found, errors.Join(errs...)
+}
+
+// MatchEach yields what Match lists, one by one as it is found, in the order of the bytes
+// of the objects' names; it holds no more of them than the store's List does. An error is
+// yielded with a zero Found; the matching goes on behind it for as long as the caller does,
+// and the listing can.
+func MatchEach(ctx context.Context, store Store, dir, uri string) iter.Seq2[Found, error] {
+	return func(yield func(Found, error) bool) {
+		name := Join(dir, uri)
+		if bucket, _ := splitName(name); IsCloud(name) && hasMeta(bucket) {
+			yield(Found{}, fmt.Errorf("%s: %w: a bucket is named as it is", uri, ErrPattern))
+			return
+		}
+		o, err := store.Stat(ctx, name)
+		switch {
+		case err == nil:
+			yield(Found{Object: o, URI: uri}, nil)
+			return
+		case !errors.Is(err, ErrNotExist):
+			yield(Found{}, err)
+			return
+		}
+		below := listed{folder: name, shown: strings.TrimRight(uri, "/") + "/", matches: isShown}
+		if below.each(listWhere(ctx, store, name, where{enter: isShown, deep: true}), yield) || !hasMeta(uri) {
+			return
+		}
+		matchPattern(ctx, store, dir, uri, yield)
 	}
-	if !errors.Is(err, ErrNotExist) {
-		return nil, err
-	}
-	found, err := collect(listWhere(ctx, store, name, where{enter: isShown, deep: true}), name, strings.TrimRight(uri, "/")+"/", isShown)
-	if len(found) > 0 || err != nil || !hasMeta(uri) {
-		return found, err
-	}
+}
+
+// matchPattern yields what a pattern matches.
+func matchPattern(ctx context.Context, store Store, dir, uri string, yield func(Found, error) bool) {
 	if !doublestar.ValidatePattern(uri) {
-		return nil, fmt.Errorf("%s: %w", uri, ErrPattern)
+		yield(Found{}, fmt.Errorf("%s: %w", uri, ErrPattern))
+		return
 	}
 	base, pattern := doublestar.SplitPattern(uri)
 	shown := strings.TrimSuffix(uri, pattern)
 	if strings.Contains(shown, `\`) {
 		shown = base + "/" // the name, not how it is written in a pattern
 	}
-	folder := Join(dir, base)
+	l := listed{folder: Join(dir, base), shown: shown, matches: matching(pattern)}
 	w := where{enter: leadsTo(pattern), prefix: literal(pattern), deep: strings.Contains(pattern, "**")}
-	return collect(listWhere(ctx, store, folder, w), folder, shown, matching(pattern))
+	l.each(listWhere(ctx, store, l.folder, w), yield)
 }
 
 // meta are the characters that mean something in a pattern.
@@ -107,20 +135,31 @@ func listWhere(ctx context.Context, store Store, folder string, w where) iter.Se
 	return store.List(ctx, folder)
 }
 
-// collect keeps what matches; shown stands before the names relative to folder.
-func collect(listing iter.Seq2[Object, error], folder, shown string, matches func(rel string) bool) ([]Found, error) {
-	var found []Found
-	var errs []error
+// listed is what is wanted of a folder that is listed.
+type listed struct {
+	folder  string
+	shown   string // stands before the names relative to folder
+	matches func(rel string) bool
+}
+
+// each yields what is wanted of a listing, and reports whether there was any, or an error.
+func (l listed) each(listing iter.Seq2[Object, error], yield func(Found, error) bool) (some bool) {
 	for o, err := range listing {
-		rel := relative(folder, o.Name)
-		switch {
-		case err != nil && (o.Name == "" || matches(rel)):
-			errs = append(errs, err)
-		case err == nil && matches(rel):
-			found = append(found, Found{Object: o, URI: shown + rel})
+		rel := relative(l.folder, o.Name)
+		unnamed := err != nil && o.Name == ""
+		if !unnamed && !l.matches(rel) {
+			continue
+		}
+		some = true
+		f := Found{Object: o, URI: l.shown + rel}
+		if err != nil {
+			f = Found{}
+		}
+		if !yield(f, err) {
+			break
 		}
 	}
-	return found, errors.Join(errs...)
+	return some
 }
 
 // relative names what is listed below folder.

@@ -8,15 +8,17 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 )
 
 // Object is one object or file.
 type Object struct {
 	Name       string // as one opens it: a path, or gs://bucket/name
 	Size       int64
-	Generation string // changes whenever the content may have changed; given to Open, "" takes any
-	Sum        string // CRC-32C of what is stored, in eight hexadecimal digits; "" where the store keeps none
-	Gzipped    bool   // stored with Content-Encoding: gzip: Open and Size give what is stored, the file is what it unpacks to
+	Generation string    // changes whenever the content may have changed; given to Open, "" takes any
+	Sum        string    // CRC-32C of what is stored, in eight hexadecimal digits; "" where the store keeps none
+	Updated    time.Time // when its content was written, by the store's clock
+	Gzipped    bool      // stored with Content-Encoding: gzip: Open and Size give what is stored, the file is what it unpacks to
 }
 
 // The errors that callers branch on; they come wrapped with the object's name.
@@ -52,6 +54,10 @@ type Store interface {
 	// Create begins a new object, and the folders that lead to it. When ctx ends before its
 	// Commit, the object may be given up.
 	Create(ctx context.Context, name string) (Writer, error)
+	// Compose makes a new object of the contents of others, one behind the other, exactly as
+	// they are described; ErrExist where its name is taken, ErrNotExist where one of them is
+	// gone, ErrChanged. What it is made of stays.
+	Compose(ctx context.Context, name string, from []Object) error
 	// Copy gives an object a second name; ErrExist where that is taken.
 	Copy(ctx context.Context, from, to string) error
 	// Remove removes one object; removing what is not there is no error.

@@ -60,9 +60,17 @@ func TestPlaceKnowsItsOwnFile(t *testing.T) {
 
 func TestWriterNamesTheFileInErrors(t *testing.T) {
 	t.Parallel()
-	w := &localWriter{name: "out/final"}
-	err := w.named(&fs.PathError{Op: "write", Path: "out/.tmp-1", Err: syscall.ENOSPC})
+	temp, err := os.Create(filepath.Join(t.TempDir(), ".tmp-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer temp.Close()
+	w := &localWriter{file: temp, name: "out/final"}
+	err = w.named(&fs.PathError{Op: "write", Path: temp.Name(), Err: syscall.ENOSPC})
 	if err.Error() != "write out/final: no space left on device" || !errors.Is(err, syscall.ENOSPC) {
 		t.Error(err)
+	}
+	if err := w.named(&fs.PathError{Op: "read", Path: "in/source", Err: syscall.EIO}); err.Error() != "read in/source: input/output error" {
+		t.Errorf("of a source: %v", err)
 	}
 }

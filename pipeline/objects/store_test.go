@@ -38,6 +38,10 @@ func testStore(t *testing.T, open func(t *testing.T) (objects.Store, string), od
 		{"what is not there does not exist", testAbsent},
 		{"names are any bytes", func(t *testing.T, s objects.Store, root string) { testNames(t, s, root, odd) }},
 		{"an ended context ends all", testContext},
+		{"objects are composed", testCompose},
+		{"what can not be composed leaves nothing", testComposeRefused},
+		{"of two that compose one object one wins", testComposeOnce},
+		{"it is told when an object was written", testUpdated},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -298,7 +302,7 @@ func testContext(t *testing.T, s objects.Store, root string) {
 	}
 	for what, err := range map[string]error{
 		"stat": statErr, "open": openErr, "create": createErr, "list": listErr, "commit": w.Commit(ctx),
-		"copy": s.Copy(ctx, o.Name, o.Name+"2"), "remove": s.Remove(ctx, o.Name),
+		"copy": s.Copy(ctx, o.Name, o.Name+"2"), "compose": s.Compose(ctx, o.Name+"3", []objects.Object{o}), "remove": s.Remove(ctx, o.Name),
 	} {
 		if !errors.Is(err, cause) {
 			t.Errorf("%s: %v", what, err)

@@ -111,7 +111,7 @@ func access(op Op) string {
 		permission, resource = "storage.objects.list", "bucket"
 	case op == Bucket || op == Permissions:
 		permission, resource = "storage.buckets.get", "bucket"
-	case Write.includes(op) || op == Copy:
+	case Write.includes(op) || op == Copy || op == Compose:
 		permission = "storage.objects.create"
 	case op == Delete:
 		permission = "storage.objects.delete"

@@ -23,6 +23,7 @@ const (
 	WriteChunk  Op = "write.chunk" // a piece of it
 	WriteCancel Op = "write.cancel"
 	Copy        Op = "copy"
+	Compose     Op = "compose"
 	Delete      Op = "delete"
 	Bucket      Op = "bucket"      // looks at a bucket
 	Permissions Op = "permissions" // asks which permissions one has
@@ -47,7 +48,7 @@ type Request struct {
 	Op     Op
 	Method string
 	Bucket string
-	Name   string     // the object's; of a listing the prefix; of a copy the destination's
+	Name   string     // the object's; of a listing the prefix; of a copy and a composition the destination's
 	From   string     // of a copy: gs://bucket/name of the source
 	Query  url.Values // as it was asked
 	Status int        // of the reply; 0 where none was sent, or not yet
@@ -132,6 +133,8 @@ func (c *call) parse(parts []string) {
 	case isObject && len(parts) == 8 && (parts[3] == "rewriteTo" || parts[3] == "copyTo"):
 		c.Op, c.from = Copy, [2]string{parts[0], parts[2]}
 		c.From, c.Bucket, c.Name = "gs://"+parts[0]+"/"+parts[2], parts[5], parts[7]
+	case isObject && len(parts) == 4 && parts[3] == "compose" && c.Method == http.MethodPost:
+		c.Op = Compose
 	case isObject && len(parts) == 3 && get && c.Query.Get("alt") == "media":
 		c.Op = Read
 	case isObject && len(parts) == 3 && get:

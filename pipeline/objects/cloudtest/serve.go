@@ -62,6 +62,8 @@ func (s *Server) answer(c *call, denied []string) reply {
 		return s.write(c)
 	case Copy:
 		return s.copy(c)
+	case Compose:
+		return s.compose(c)
 	case Permissions:
 		return permissions(c, denied)
 	case Stat, Read, Delete:
