@@ -14,15 +14,15 @@ import (
 
 // Digest is what decides the output of a run of this job, by named parts: two runs with
 // the same digest write the same. How many workers predict, in batches of what size, and
-// how many failures are allowed are not in it. The text of python.requirements is what
-// pyworker.RequirementsText gives.
-func (j *Job) Digest(splits []pipeline.PlannedSplit, model []pyworker.Print, python pyworker.Interpreter, requirements string) runs.Digest {
+// how many failures are allowed are not in it; the files that are read runs.Begin adds. The
+// text of python.requirements is what pyworker.RequirementsText gives. What makes the
+// predictions may be replaced while a run is under way, where the user says so.
+func (j *Job) Digest(model []pyworker.Print, python pyworker.Interpreter, requirements string) runs.Digest {
 	var d runs.Digest
 	source := j.Source.JSONL
 	d.Show("source.jsonl.split_size", source.SplitSize.String())
 	d.Show("source.jsonl.max_line", source.MaxLine.String())
 	d.Show("source.jsonl.field", source.Field)
-	d.Source(splits)
 	d.Show("instance.instance_type", j.Instance.InstanceType)
 	d.Show("instance.key_field", j.Instance.KeyField)
 	d.Show("instance.included_fields", list(j.Instance.IncludedFields))
@@ -41,13 +41,17 @@ func (j *Job) Digest(splits []pipeline.PlannedSplit, model []pyworker.Print, pyt
 		files[i] = runs.File{Name: p.Name, Sum: p.Sum}
 	}
 	d.Add("model and packages", files)
+	d.Replaceable()
 	var env strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(j.Python.Env)) {
 		fmt.Fprintf(&env, "%q=%q\n", name, j.Python.Env[name])
 	}
 	d.Hide("python.env", env.String())
+	d.Replaceable()
 	d.Hide("python.requirements", requirements)
+	d.Replaceable()
 	d.Show("python", fmt.Sprintf("%s %d.%d", python.Implementation, python.Version[0], python.Version[1]))
+	d.Replaceable()
 	return d
 }
 

@@ -29,7 +29,6 @@ func unbuilt(j *Job, p *problems) {
 	u.refuse(j.Python.Identity != "enforced", "python.identity", "is "+notBuilt+": leave it out")
 	u.refuse(m.Interface == "vertex" || m.Interface == "function", "model.interface",
 		"this interface is "+notBuilt+": write ai_platform, or auto")
-	u.refuse(j.Checkpoint != Default().Checkpoint, "checkpoint", "another value than 2m is "+notBuilt)
 	u.refuse(len(j.Output.Message) > 0, "output.message", "is "+notBuilt)
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,7 +22,6 @@ sink: {jsonl: {uri: gs://b/out}}
 output: {message: [message_id]}
 limits: {instances_per_second: 5}
 expect: {failed: "<1%"}
-checkpoint: 5m
 metrics: {listen: ":9090"}
 `
 	const (
@@ -39,8 +37,7 @@ metrics: {listen: ":9090"}
 		`7:10: output.message: is` + tail,
 		`8:32: limits.instances_per_second: 5: a limit is` + tail + ": write 0",
 		`9:1: expect: is` + tail,
-		`10:13: checkpoint: "5m": another value than 2m is` + tail,
-		`11:19: metrics.listen: ":9090": is` + tail,
+		`10:19: metrics.listen: ":9090": is` + tail,
 	}
 	if diff := cmp.Diff(want, problemsOf(t, options(text))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -77,7 +74,7 @@ sink: {jsonl: {uri: out, window: {max_age: 5m}}}
 output: {message: []}
 limits: {instances_per_second: 0}
 expect: {}
-checkpoint: 120s
+checkpoint: 5m
 metrics: {listen: ""}
 `))
 }
@@ -88,9 +85,9 @@ func TestUnbuiltOfAJobWithoutAFile(t *testing.T) {
 	if err := job.Unbuilt(); err != nil {
 		t.Errorf("default: %v", err)
 	}
-	job.Checkpoint = time.Hour
+	job.Instance.As = "ndarray"
 	var p configs.Problems
-	if err := job.Unbuilt(); !errors.As(err, &p) || p.Error() != "checkpoint: another value than 2m is not built yet in this version" {
+	if err := job.Unbuilt(); !errors.As(err, &p) || p.Error() != "instance.as: numpy arrays are not built yet in this version: write json" {
 		t.Errorf("error = %v", err)
 	}
 	var e *pipeline.Error

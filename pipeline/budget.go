@@ -14,15 +14,19 @@ const hopeless = 100
 // budget counts outcomes as soon as they are known, while a batch is still being divided
 // too, and ends the run when more have failed than the job allows.
 type budget struct {
-	config   ErrorsConfig
-	counters *Counters
+	config    ErrorsConfig
+	counters  *Counters
+	elsewhere *Elsewhere // nil: there are no others
 
 	mu                sync.Mutex
 	predicted, failed int64
 }
 
-func newBudget(config ErrorsConfig, before Tally, counters *Counters) *budget {
-	return &budget{config: config, counters: counters, predicted: before.Predicted, failed: before.Failed}
+func newBudget(j *Job, counters *Counters) *budget {
+	return &budget{
+		config: j.Errors, counters: counters, elsewhere: j.Elsewhere,
+		predicted: j.Before.Predicted, failed: j.Before.Failed,
+	}
 }
 
 // count adds outcomes and returns a *Error when the budget is spent.
@@ -33,9 +37,9 @@ func (b *budget) count(predicted, failed int64, last *Failure) error {
 	defer b.mu.Unlock()
 	b.predicted += predicted
 	b.failed += failed
-	total := b.predicted + b.failed
-	judged := total >= b.config.MinInstances || (b.failed >= hopeless && b.predicted == 0)
-	e := b.config.judge(b.predicted, b.failed, judged)
+	predicted, failed = b.everywhere()
+	judged := predicted+failed >= b.config.MinInstances || (failed >= hopeless && predicted == 0)
+	e := b.config.judge(predicted, failed, judged)
 	if e == nil {
 		return nil
 	}
@@ -44,6 +48,28 @@ func (b *budget) count(predicted, failed int64, last *Failure) error {
 		e.Traceback = quotedTraceback(last)
 	}
 	return e
+}
+
+// everywhere is what this process and the others have counted; the caller holds mu.
+func (b *budget) everywhere() (predicted, failed int64) {
+	predicted, failed = b.predicted, b.failed
+	if b.elsewhere != nil {
+		predicted += b.elsewhere.Predicted.Load()
+		failed += b.elsewhere.Failed.Load()
+	}
+	return predicted, failed
+}
+
+// forget takes back what was counted of a split that another process has committed, which
+// counts it elsewhere.
+func (b *budget) forget(t *Tally) {
+	if b.elsewhere == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.predicted -= t.Predicted
+	b.failed -= t.Failed
 }
 
 // refused takes one prediction back that the sink refused.

@@ -30,9 +30,15 @@ type Job struct {
 	Window int   // batches of one split under way, at least 1
 	Memory int64 // bytes of instances under way, over all splits
 
-	Before   Tally     // what committed parts hold already: the error budget counts it
-	Counters *Counters // for whoever watches; may be nil
-	Log      *slog.Logger
+	Before Tally // what committed parts hold already: the error budget counts it
+	// Elsewhere counts what other processes have committed since: the error budget counts
+	// it too. It may be nil.
+	Elsewhere *Elsewhere
+	// Checkpoint is how long finished work of a part may stay unsealed; 0: it is never
+	// sealed, and what is under way of a split that is given up is not finished.
+	Checkpoint time.Duration
+	Counters   *Counters // for whoever watches; may be nil
+	Log        *slog.Logger
 }
 
 // SplitError is a split that could not be read to its end. Its part is not committed;
@@ -55,13 +61,17 @@ type Result struct {
 	Unread []*SplitError
 	// Committed counts the instances of the splits in Done.
 	Committed Tally
+	// Resumed counts instances that earlier attempts had sealed in splits that this run took:
+	// the tallies below have them too.
+	Resumed int64
 	// Uncommitted counts what was found in splits that were not committed.
 	Uncommitted Tally
 }
 
 // Run runs the job until the source is at its end and returns what it did, also beside an
-// error. When fetch ends, no new split is begun and splits of files that are not wholly
-// read are given up; what is wholly read is finished. When work ends, everything ends.
+// error. When fetch ends, no new split is begun and no more is read: what is wholly read
+// by then is finished; of splits of files that are not, the batches under way are finished
+// and sealed before they are given up. When work ends, everything ends at once.
 // The error is nil, a *Error, or the cause with which work or fetch was canceled.
 // No goroutine is left behind.
 func (j *Job) Run(work, fetch context.Context) (Result, error) {
@@ -104,7 +114,7 @@ func (j *Job) start() *run {
 	}
 	r := &run{
 		job:    j,
-		budget: newBudget(j.Errors, j.Before, counters),
+		budget: newBudget(j, counters),
 		slots:  semaphore.NewWeighted(int64(max(1, j.Splits))),
 		memory: semaphore.NewWeighted(max(1, j.Memory)),
 	}
@@ -158,9 +168,11 @@ func (r *run) process(ctx, fetching context.Context, split Split) error {
 		return errors.Join(err, split.Settle(ctx, err))
 	}
 	s := &splitRun{run: r, split: split, part: part}
-	err = s.flow(ctx, fetching)
+	if err = s.resume(); err == nil {
+		err = s.flow(ctx, fetching)
+	}
 	if err == nil {
-		err = part.Commit(ctx, &s.tally)
+		err = part.Commit(ctx, &s.written)
 	}
 	return r.settle(ctx, s, err)
 }
@@ -170,6 +182,7 @@ func (r *run) settle(ctx context.Context, s *splitRun, err error) error {
 	lost := errors.Is(err, ErrCommitted)
 	if lost {
 		err = nil
+		r.budget.forget(&s.found)
 	}
 	err = errors.Join(err, s.part.Discard())
 	// A source is told the outcome also when the run is being ended.
@@ -184,9 +197,9 @@ func (r *run) settle(ctx context.Context, s *splitRun, err error) error {
 			res.Skipped++
 		case err == nil:
 			res.Done++
-			res.Committed.Add(&s.tally)
+			res.Committed.Add(&s.written)
 		default:
-			res.Uncommitted.Add(&s.tally)
+			res.Uncommitted.Add(&s.found)
 			if isUnread {
 				res.Unread = append(res.Unread, unread)
 			}
@@ -217,7 +230,7 @@ const maxKept = 16 << 20
 func (r *run) newBatch(id SplitID, first int64) *Batch {
 	b := r.batches.Get().(*Batch)
 	b.Split, b.First, b.Kwargs, b.Limits = id, first, r.job.Kwargs, r.job.Batch
-	b.Instances, b.Buffer = b.Instances[:0], b.Buffer[:0]
+	b.Instances, b.Buffer, b.Extent = b.Instances[:0], b.Buffer[:0], Extent{}
 	return b
 }
 

@@ -158,8 +158,14 @@ type Split interface {
 	ID() SplitID
 	// Read fills b within b.Limits, reusing its buffers, and returns io.EOF when no
 	// instance is left: with the split's final Extent in b and no instance. An error that
-	// is not the context's means that the split can not be read to its end.
+	// is not the context's means that the split can not be read to its end. Once ctx has
+	// ended, a split of files returns its cause, whatever it has in its memory; a window
+	// ends with what it holds.
 	Read(ctx context.Context, b *Batch) error
+	// Skip passes over the first n instances, whose outcomes an earlier attempt has sealed.
+	// It is called at most once, before Read, and fails as Read does; so does a split that
+	// has fewer of them.
+	Skip(ctx context.Context, n int64) error
 	// Locate completes an origin of this split: it makes Line count from the begin of
 	// the file. It is called for failures only and may have to read what lies before.
 	Locate(ctx context.Context, o *Origin) error
@@ -183,14 +189,22 @@ type Sink interface {
 // Part is what a sink holds of one split: invisible until committed, then whole.
 // One goroutine uses it.
 type Part interface {
+	// Sealed counts what earlier attempts have left behind of the part: the work goes on
+	// behind the first Read instances. nil: nothing.
+	Sealed() *Tally
 	// Write appends the outcomes of b, one an instance, in order. It is called in the
-	// order of the batches. It must not keep b or o. ctx lives for as long as the part. An outcome that the sink refuses it
-	// may turn into a failure of phase write, in o.
+	// order of the batches. It must not keep b or o. An outcome that the sink refuses it
+	// may turn into a failure of phase write, in o. ctx lives for as long as the part; so
+	// do those of Seal and Commit.
 	Write(ctx context.Context, b *Batch, o []Outcome) error
+	// Seal makes what was written so far survive the end of the program; t counts all of it,
+	// with what was sealed before. It is called between two Writes. ErrCommitted: somebody
+	// else has committed the part meanwhile, and nobody needs this one.
+	Seal(ctx context.Context, t *Tally) error
 	// Commit makes the part visible, in one step. ErrCommitted: another attempt was
 	// first, and its part stands.
 	Commit(ctx context.Context, t *Tally) error
-	// Discard removes what was not committed. After Commit it does nothing.
+	// Discard removes what was neither sealed nor committed. After Commit it does nothing.
 	Discard() error
 }
 

@@ -22,6 +22,9 @@ type PlannedSplit struct {
 	Pieces []Piece `json:"pieces"`
 	// Limit, when not 0, ends the split behind so many instances.
 	Limit int64 `json:"limit,omitempty"`
+	// Failures, when not nil, is a whole file of failure lines: of the pieces' instances
+	// only those are read that it names, in its order, which is theirs.
+	Failures *Piece `json:"failures,omitempty"`
 }
 
 // NewSplitID names split number i (from 0) of a plan of total splits: five digits or

@@ -19,15 +19,29 @@ type splitRun struct {
 	run   *run
 	split Split
 	part  Part
+	first int64 // instances that earlier attempts have sealed
 
 	mu    sync.Mutex
-	tally Tally
+	found Tally // outcomes as soon as they are known, in any order
+
+	written Tally // outcomes that the part has, in order: the writer's, until flow returns
+
+	// The reader's, until the queue is closed.
+	rest    passage // what lay behind the last batch
+	stopped bool    // fetching ended before the split did
+}
+
+// passage is how far a Read has come, and how long it took.
+type passage struct {
+	extent Extent
+	took   time.Duration
 }
 
 // batchRun is one batch under way.
 type batchRun struct {
 	split    *splitRun
 	batch    *Batch
+	read     time.Duration // how long reading it took
 	outcomes []Outcome
 	calls    int64 // predict calls made for it
 	times    Times
@@ -50,6 +64,22 @@ func (t *batchRun) pass(ctx context.Context) {
 	t.place()
 }
 
+// resume takes over what earlier attempts have sealed of the part: it counts as if this
+// run had done it.
+func (s *splitRun) resume() error {
+	sealed := s.part.Sealed()
+	if sealed == nil {
+		return nil
+	}
+	s.first = sealed.Read
+	s.found, s.written = sealed.clone(), sealed.clone()
+	s.run.count(func(res *Result) { res.Resumed += sealed.Read })
+	counters := s.run.budget.counters
+	counters.Read.Add(sealed.Read)
+	counters.BytesRead.Add(sealed.BytesRead)
+	return s.run.budget.count(sealed.Predicted, sealed.Failed, nil)
+}
+
 // flow reads, predicts and writes the whole split.
 func (s *splitRun) flow(life, fetching context.Context) error {
 	group, ctx := errgroup.WithContext(life)
@@ -63,29 +93,49 @@ func (s *splitRun) flow(life, fetching context.Context) error {
 		defer close(queue)
 		return s.read(ctx, reading, fetching, group, queue)
 	})
-	group.Go(func() error { return s.write(ctx, life, queue) })
-	return group.Wait()
+	group.Go(func() error {
+		w := &writer{splitRun: s, fetching: fetching.Done()}
+		return w.write(ctx, life, queue)
+	})
+	err := group.Wait()
+	// Memory is given back whatever happened: other splits may wait for it.
+	for task := range queue {
+		s.run.memory.Release(task.weight)
+	}
+	if err == nil && s.stopped {
+		return errStopped
+	}
+	s.written.Seconds.Read += s.rest.took.Seconds()
+	s.written.reach(s.rest.extent)
+	return err
 }
 
 // read fills batches until the split ends and starts the prediction of each. The queue's
 // length and the run's memory bound how far it runs ahead of the writer.
 func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.Group, queue chan<- *batchRun) error {
-	var first int64
+	first := s.first
 	before := make(chan struct{})
 	close(before)
-	for {
+	began := time.Now()
+	if first > 0 {
+		if err := s.split.Skip(reading, first); err != nil {
+			return s.readError(ctx, fetching, err)
+		}
+	}
+	for ; ; began = time.Now() {
 		b := s.run.newBatch(s.split.ID(), first)
-		began := time.Now()
 		err := s.split.Read(reading, b)
-		s.passed(b, time.Since(began))
+		took := time.Since(began)
+		s.passed(b, took)
 		if errors.Is(err, io.EOF) {
+			s.rest = passage{b.Extent, took}
 			return nil
 		}
 		if err != nil {
 			return s.readError(ctx, fetching, err)
 		}
 		first += int64(len(b.Instances))
-		task := &batchRun{split: s, batch: b, before: before, queued: make(chan struct{}), ready: make(chan struct{})}
+		task := &batchRun{split: s, batch: b, read: took, before: before, queued: make(chan struct{}), ready: make(chan struct{})}
 		// Beside its text a batch holds the call made of it, and an answer often as large.
 		task.weight = min(max(1, 3*int64(len(b.Buffer))), max(1, s.run.job.Memory))
 		before = task.queued
@@ -98,26 +148,34 @@ func (s *splitRun) read(ctx, reading, fetching context.Context, group *errgroup.
 			s.run.memory.Release(task.weight)
 			return context.Cause(ctx)
 		}
-		group.Go(func() error {
-			defer task.pass(ctx)
-			if err := s.run.cure.predict(ctx, task); err != nil {
-				return err // never ready: the writer is ended by the group's context
-			}
-			close(task.ready)
-			return nil
-		})
+		group.Go(func() error { return s.predict(ctx, task) })
 	}
 }
 
-// readError tells an unreadable split from a run that is being ended.
-func (s *splitRun) readError(ctx, fetching context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+// predict finds the outcomes of one batch.
+func (s *splitRun) predict(ctx context.Context, task *batchRun) error {
+	defer task.pass(ctx)
+	if err := s.run.cure.predict(ctx, task); err != nil {
+		return err // never ready: the writer is ended by the group's context
 	}
-	if fetching.Err() != nil {
+	close(task.ready)
+	return nil
+}
+
+// readError tells an unreadable split from one that is not read on, and from a run that is
+// being ended. What is under way of a split that is not read on is finished, if it can be
+// sealed.
+func (s *splitRun) readError(ctx, fetching context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case fetching.Err() == nil:
+		return &SplitError{ID: s.split.ID(), Err: err}
+	case s.run.job.Checkpoint == 0:
 		return errStopped
 	}
-	return &SplitError{ID: s.split.ID(), Err: err}
+	s.stopped = true
+	return nil
 }
 
 // passed counts what one Read has passed over.
@@ -126,72 +184,13 @@ func (s *splitRun) passed(b *Batch, took time.Duration) {
 	counters.Read.Add(int64(len(b.Instances)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counters.BytesRead.Add(max(0, b.Extent.Bytes-s.tally.BytesRead))
-	s.tally.Seconds.Read += took.Seconds()
-	s.tally.Lines, s.tally.BytesRead = b.Extent.Lines, b.Extent.Bytes
-	s.tally.Read += int64(len(b.Instances))
+	counters.BytesRead.Add(max(0, b.Extent.Bytes-s.found.BytesRead))
+	s.found.reach(b.Extent)
+	s.found.Seconds.Read += took.Seconds()
+	s.found.Read += int64(len(b.Instances))
 	if len(b.Instances) > 0 {
-		s.tally.Batches++
+		s.found.Batches++
 	}
-}
-
-// write hands the outcomes of the queue's batches to the part, in order. The part is given
-// the context in which it is committed.
-func (s *splitRun) write(ctx, life context.Context, queue <-chan *batchRun) error {
-	var err error
-	for task := range queue {
-		if err == nil {
-			select {
-			case <-task.ready:
-				err = s.writeBatch(ctx, life, task)
-			case <-ctx.Done():
-				err = context.Cause(ctx)
-			}
-		}
-		// Memory is given back whatever happened: other splits may wait for it.
-		s.run.memory.Release(task.weight)
-	}
-	return err
-}
-
-func (s *splitRun) writeBatch(ctx, life context.Context, task *batchRun) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // its prediction failed: there are no outcomes
-	}
-	began := time.Now()
-	if err := s.part.Write(life, task.batch, task.outcomes); err != nil {
-		return err
-	}
-	if err := s.countRefused(ctx, task); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.tally.Seconds.Write += time.Since(began).Seconds()
-	s.tally.Seconds.Decode += task.times.Decode.Seconds()
-	s.tally.Seconds.Predict += task.times.Predict.Seconds()
-	s.tally.Seconds.Encode += task.times.Encode.Seconds()
-	s.tally.FurtherCalls += max(0, task.calls-1)
-	s.mu.Unlock()
-	s.run.reuse(task.batch)
-	return nil
-}
-
-// countRefused moves the predictions that the sink refused to the failures.
-func (s *splitRun) countRefused(ctx context.Context, task *batchRun) error {
-	for i := range task.outcomes {
-		if f := task.outcomes[i].Failure; f != nil && f.Phase == PhaseWrite {
-			s.mu.Lock()
-			s.tally.Predicted--
-			s.mu.Unlock()
-			if err := s.run.budget.refused(); err != nil {
-				return err
-			}
-			if err := s.fail(ctx, task.batch, i, f); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // fail counts one failure, at its place in the source.
@@ -205,12 +204,20 @@ func (s *splitRun) fail(ctx context.Context, b *Batch, i int, f *Failure) error 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tally.Fail(b.Split, b.First+int64(i), in.Origin, f)
+	s.found.Fail(b.Split, b.First+int64(i), in.Origin, f)
 	return nil
 }
 
 func (s *splitRun) predicted(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tally.Predicted += n
+	s.found.Predicted += n
+}
+
+// spend counts what was spent on outcomes that are written.
+func (s *splitRun) spend(t Tally) {
+	s.written.Add(&t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found.Add(&t)
 }

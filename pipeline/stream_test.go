@@ -95,6 +95,9 @@ func (w *window) add(b *pipeline.Batch, m string) {
 	b.Instances[len(b.Instances)-1].Origin = pipeline.Origin{MessageID: m}
 }
 
+// Skip has nothing to pass over: a window is never opened again.
+func (w *window) Skip(context.Context, int64) error { return nil }
+
 func (w *window) Locate(context.Context, *pipeline.Origin) error { return nil }
 
 func (w *window) Settle(_ context.Context, err error) error {

@@ -75,6 +75,19 @@ func (t *Tally) Add(other *Tally) {
 	}
 }
 
+// clone returns a copy that shares nothing with t.
+func (t *Tally) clone() Tally {
+	c := *t
+	c.Failures = slices.Clone(t.Failures)
+	return c
+}
+
+// reach notes how far a split has been read. What a decompressor has read ahead may differ
+// from one attempt to the next: it never goes back.
+func (t *Tally) reach(e Extent) {
+	t.Lines, t.BytesRead = max(t.Lines, e.Lines), max(t.BytesRead, e.Bytes)
+}
+
 func (t *Tally) addFailure(f FailureCount) {
 	i := slices.IndexFunc(t.Failures, func(g FailureCount) bool { return g.Phase == f.Phase && g.Type == f.Type })
 	switch {
@@ -124,4 +137,9 @@ type Counters struct {
 	Read, Predicted, Failed atomic.Int64 // instances; Read counts those handed to batches
 	SplitsDone              atomic.Int64
 	BytesRead               atomic.Int64 // of the source, as stored
+}
+
+// Elsewhere counts what other processes have committed while a job runs.
+type Elsewhere struct {
+	Predicted, Failed atomic.Int64
 }

@@ -104,6 +104,6 @@ func idleDeathsError(w *worker) *pipeline.Error {
 		Remedy: pipeline.FixInput, Phase: pipeline.PhasePredict, Type: pipeline.TypeCrash,
 		Message: fmt.Sprintf("%d workers in a row died without a call, the last with %s", maxIdleDeaths, w.exit.how),
 		Hint:    "Something that the Predictor starts (a thread, a timer, a subprocess) ends the worker.",
-		Stderr:  w.output.tail(),
+		Stderr:  pipeline.QuoteLines(w.output.tail()),
 	}
 }

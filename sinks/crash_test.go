@@ -83,6 +83,10 @@ func (m *mortal) Create(ctx context.Context, name string) (w objects.Writer, err
 	return &mortalWriter{Writer: w, store: m}, err
 }
 
+func (m *mortal) Compose(ctx context.Context, name string, from []objects.Object) error {
+	return m.do(func() error { return m.Store.Compose(ctx, name, from) })
+}
+
 func (m *mortal) Copy(ctx context.Context, from, to string) error {
 	return m.do(func() error { return m.Store.Copy(ctx, from, to) })
 }
@@ -119,17 +123,14 @@ func (w *mortalWriter) Abort() error {
 // attempt is a whole run of two splits, or what is left of it. Each prediction names the
 // attempt that made it.
 func attempt(ctx context.Context, store objects.Store, folder, name string) error {
-	plan, err := runs.NewPlan("job", began, runs.Digest{}, []pipeline.PlannedSplit{{ID: first}, {ID: second}})
+	run, err := runs.Begin(ctx, config(store, folder))
 	if err != nil {
 		return err
 	}
-	run, err := runs.Begin(ctx, store, folder, plan, runs.Versions{})
-	if err != nil {
-		return err
-	}
+	defer func() { _ = run.Close() }()
 	sink := sinks.NewJSONL(run, store, sinks.JSONLConfig{}, sinks.OutputConfig{Instance: pipeline.Echo{None: true}})
-	for _, s := range plan.Splits {
-		part, err := sink.Open(ctx, s.ID)
+	for _, id := range []pipeline.SplitID{first, second} {
+		part, err := sink.Open(ctx, id)
 		if errors.Is(err, pipeline.ErrCommitted) {
 			continue
 		}
@@ -184,10 +185,11 @@ func killedAndRunAgain(ctx context.Context, store *mortal, folder string) error 
 	if err := attempt(ctx, store, folder, `"killed"`); err == nil && !store.dead() {
 		return errors.New("it was not killed")
 	}
-	state, err := runs.Look(ctx, disk, folder)
+	before, err := runs.Inspect(ctx, disk, folder)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = before.Close() }()
 	if err := attempt(ctx, disk, folder, `"next"`); err != nil {
 		return err
 	}
@@ -202,7 +204,7 @@ func killedAndRunAgain(ctx context.Context, store *mortal, folder string) error 
 	}
 	for i, id := range []pipeline.SplitID{first, second} {
 		maker := `"next"`
-		if i < len(state.Committed) {
+		if before.Plan() != nil && before.Committed(i) {
 			maker = `"killed"`
 		}
 		got, err := os.ReadFile(filepath.Join(folder, "predictions-"+string(id)+".jsonl"))
@@ -232,8 +234,8 @@ func TestTheFilesOfACommitNobodyKnowsOfStay(t *testing.T) {
 	if err := part.Discard(); err != nil {
 		t.Fatal(err)
 	}
-	if got := begin(t, objects.NewLocal(), folder).State().Committed; len(got) != 1 {
-		t.Errorf("%d parts are committed", len(got))
+	if got := begin(t, objects.NewLocal(), folder).Summary().Parts; got != 1 {
+		t.Errorf("%d parts are committed", got)
 	}
 	if got := unpacked(t, folder, "predictions-00000-of-00002.jsonl"); got != `{"instance":1,"prediction":2}`+"\n" {
 		t.Errorf("%q", got)

@@ -18,19 +18,19 @@ import (
 // flushAt is how many bytes of lines are gathered before they are compressed and written.
 const flushAt = 64 << 10
 
-// partFile is one file of a part under way: lines, compressed, counted, into an object
-// that is not there before commit.
+// partFile is one file of a part under way, or a piece of one: lines, compressed, counted,
+// into an object that is not there before commit.
 type partFile struct {
-	name   string // final
 	path   string // where it is made
 	object objects.Writer
 	sum    counter
 	pack   io.WriteCloser // nil where nothing is compressed
 	lines  []byte         // gathered
+	some   bool           // lines have been written
 }
 
-func createFile(ctx context.Context, store objects.Store, run *runs.Run, name, compression string) (*partFile, error) {
-	f := &partFile{name: name, path: run.Work(name)}
+func createFile(ctx context.Context, store objects.Store, path, compression string) (*partFile, error) {
+	f := &partFile{path: path}
 	object, err := store.Create(ctx, f.path)
 	if err != nil {
 		return nil, runs.Fault(pipeline.PhaseWrite, "create", f.path, err)
@@ -49,8 +49,9 @@ func compressor(w io.Writer, compression string) (io.WriteCloser, error) {
 	case gzipCompression:
 		return gzip.NewWriter(w), nil
 	case zstdCompression:
-		// One goroutine and a small window a file: parts are written side by side.
-		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+		// One goroutine and a small window a file: parts are written side by side. An empty
+		// file is a frame too: the zstd program takes no bytes at all for a torn file.
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithZeroFrames(true))
 	}
 	return nil, nil
 }
@@ -69,24 +70,28 @@ func (f *partFile) flush() error {
 		w = f.pack
 	}
 	_, err := w.Write(f.lines)
+	f.some = f.some || len(f.lines) > 0
 	f.lines = f.lines[:0]
 	return runs.Fault(pipeline.PhaseWrite, "write", f.path, err)
 }
 
-// commit makes the file durable where it was made.
-func (f *partFile) commit(ctx context.Context) (runs.PartFile, error) {
+// isEmpty says whether no line is in the file.
+func (f *partFile) isEmpty() bool { return !f.some && len(f.lines) == 0 }
+
+// commit makes the file durable where it was made, and returns its size and CRC-32C.
+func (f *partFile) commit(ctx context.Context) (int64, uint32, error) {
 	if err := f.flush(); err != nil {
-		return runs.PartFile{}, err
+		return 0, 0, err
 	}
 	if f.pack != nil {
 		if err := f.pack.Close(); err != nil {
-			return runs.PartFile{}, runs.Fault(pipeline.PhaseWrite, "write", f.path, err)
+			return 0, 0, runs.Fault(pipeline.PhaseWrite, "write", f.path, err)
 		}
 	}
 	if err := f.object.Commit(ctx); err != nil {
-		return runs.PartFile{}, runs.Fault(pipeline.PhaseWrite, "write", f.path, err)
+		return 0, 0, runs.Fault(pipeline.PhaseWrite, "write", f.path, err)
 	}
-	return runs.PartFile{Name: f.name, Size: f.sum.n, CRC32C: f.sum.hash.Sum32()}, nil
+	return f.sum.n, f.sum.hash.Sum32(), nil
 }
 
 // counter passes bytes on and counts those that went through.

@@ -2,15 +2,16 @@ package sinks_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
 
@@ -19,7 +20,9 @@ import (
 	"github.com/cpr-batch/cpr-batch/pipeline/runs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start")) // of a library of cloudtest
+}
 
 const (
 	first  = pipeline.SplitID("00000-of-00002")
@@ -28,17 +31,48 @@ const (
 
 var began = time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
 
+// input is that of a run of two splits.
+type input struct{}
+
+// Plan yields a split a file.
+func (i input) Plan(ctx context.Context) iter.Seq2[pipeline.PlannedSplit, error] {
+	return func(yield func(pipeline.PlannedSplit, error) bool) {
+		for p, err := range i.Files(ctx) {
+			if !yield(pipeline.PlannedSplit{Pieces: []pipeline.Piece{p}}, err) {
+				return
+			}
+		}
+	}
+}
+
+// Files yields two files.
+func (input) Files(context.Context) iter.Seq2[pipeline.Piece, error] {
+	return func(yield func(pipeline.Piece, error) bool) {
+		for _, uri := range []string{"in/a.jsonl", "in/b.jsonl"} {
+			if !yield(pipeline.Piece{URI: uri, Generation: "1", Size: 10, End: 10}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// config is that of a run of two splits.
+func config(store objects.Store, folder string) runs.Config {
+	return runs.Config{Store: store, Folder: folder, Name: "job", Started: began, Input: input{}}
+}
+
 // begin begins a run of two splits.
 func begin(t *testing.T, store objects.Store, folder string) *runs.Run {
 	t.Helper()
-	plan, err := runs.NewPlan("job", began, runs.Digest{}, []pipeline.PlannedSplit{{ID: first}, {ID: second}})
+	run, err := runs.Begin(t.Context(), config(store, folder))
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := runs.Begin(t.Context(), store, folder, plan, runs.Versions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() {
+		if err := run.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return run
 }
 
@@ -63,28 +97,36 @@ func unpacked(t *testing.T, folder, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := unpack(name, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// unpack is what is in a file of this name.
+func unpack(name string, data []byte) (string, error) {
 	var r io.Reader = bytes.NewReader(data)
 	switch filepath.Ext(name) {
 	case ".gz":
-		if r, err = gzip.NewReader(r); err != nil {
-			t.Fatal(err)
+		unzipped, err := gzip.NewReader(r)
+		if err != nil {
+			return "", err
 		}
+		r = unzipped
 	case ".zst":
 		decoder, err := zstd.NewReader(r)
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		defer decoder.Close()
 		r = decoder
 	}
 	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return string(text), err
 }
 
-// names are the files of a folder, without the plan and the records.
+// names are the files of a folder, without the plan, the report that is kept and the records.
 func names(t *testing.T, folder string) []string {
 	t.Helper()
 	out, err := list(t.Context(), folder)
@@ -105,7 +147,7 @@ func list(ctx context.Context, folder string) ([]string, error) {
 			return nil, err
 		}
 		// A process killed while it made the plan or a record leaves that behind, unnamed.
-		if strings.HasPrefix(rel, "_cpr-batch/.tmp-") || filepath.Base(rel) == "process.json" || strings.HasSuffix(rel, "plan.jsonl") || strings.HasPrefix(rel, "_cpr-batch/commits/") {
+		if strings.HasPrefix(rel, "_cpr-batch/.tmp-") || filepath.Base(rel) == "process.json" || rel == "_cpr-batch/plan.jsonl" || rel == "_cpr-batch/report.json" || strings.HasPrefix(rel, "_cpr-batch/commits/") {
 			continue
 		}
 		out = append(out, rel)

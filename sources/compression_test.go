@@ -63,7 +63,7 @@ func TestCompression(t *testing.T) {
 			if len(plan) != 1 || len(plan[0].Pieces) != 1 {
 				t.Fatalf("plan %+v", plan)
 			}
-			split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, plan).Next(t.Context())
+			split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(plan...)).Next(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

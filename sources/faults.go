@@ -12,21 +12,27 @@ import (
 )
 
 // maxNamed is how many faults an error names.
-const maxNamed = 50
+const maxNamed = 100
 
-// faults collects what is wrong with an input.
+// faults collects what is wrong with an input: the first ones, and how many there are.
 type faults struct {
-	list   []fault
-	remedy pipeline.Remedy // of the gravest
-}
-
-type fault struct {
-	message, hint string
+	count    int
+	messages []string
+	hints    []string        // each once
+	remedy   pipeline.Remedy // of the gravest
 }
 
 func (f *faults) add(remedy pipeline.Remedy, message, hint string) {
-	f.list = append(f.list, fault{message, hint})
+	graver := worse(f.remedy, remedy) != f.remedy
 	f.remedy = worse(f.remedy, remedy)
+	f.count++
+	if f.count > maxNamed && !graver {
+		return
+	}
+	f.messages = append(f.messages, message)
+	if !slices.Contains(f.hints, hint) {
+		f.hints = append(f.hints, hint)
+	}
 }
 
 // worse prefers what the user has to mend, first in the job file, to what may pass.
@@ -54,24 +60,19 @@ func (f *faults) unreadable(uri string, err error) {
 	}
 }
 
+// none says that nothing is wrong so far.
+func (f *faults) none() bool { return f.count == 0 }
+
 func (f *faults) err() error {
-	if len(f.list) == 0 {
+	if f.none() {
 		return nil
 	}
-	var messages, hints []string
-	for i, p := range f.list {
-		if i == maxNamed {
-			messages = append(messages, fmt.Sprintf("and %d more", len(f.list)-maxNamed))
-			break
-		}
-		messages = append(messages, p.message)
-		if !slices.Contains(hints, p.hint) {
-			hints = append(hints, p.hint)
-		}
+	message := "source.jsonl.uris: " + f.messages[0]
+	if f.count > 1 {
+		message = "source.jsonl.uris:\n  " + strings.Join(f.messages, "\n  ")
 	}
-	message := "source.jsonl.uris: " + messages[0]
-	if len(messages) > 1 {
-		message = "source.jsonl.uris:\n  " + strings.Join(messages, "\n  ")
+	if more := f.count - len(f.messages); more > 0 {
+		message += fmt.Sprintf("\n  and %d more", more)
 	}
-	return &pipeline.Error{Remedy: f.remedy, Phase: pipeline.PhasePlan, Message: message, Hint: strings.Join(hints, " ")}
+	return &pipeline.Error{Remedy: f.remedy, Phase: pipeline.PhasePlan, Message: message, Hint: strings.Join(f.hints, " ")}
 }

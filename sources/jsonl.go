@@ -8,22 +8,21 @@ import (
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
-// JSONL is the source of JSON Lines files: the splits of a plan, one after the other.
+// JSONL is the source of JSON Lines files: those splits of a plan that its work gives out.
 type JSONL struct {
 	cfg    JSONLConfig
 	rows   Rows
 	open   opener
-	plan   []pipeline.PlannedSplit
-	next   int
+	work   Work
 	counts *lineCounts
 }
 
 var _ pipeline.Source = (*JSONL)(nil)
 
 // NewJSONL returns the source of a plan that PlanJSONL made, with the same config.
-func NewJSONL(store objects.Store, cfg JSONLConfig, rows Rows, plan []pipeline.PlannedSplit) *JSONL {
+func NewJSONL(store objects.Store, cfg JSONLConfig, rows Rows, work Work) *JSONL {
 	open := openIn(store)
-	return &JSONL{cfg: cfg, rows: rows, open: open, plan: plan, counts: newLineCounts(plan, open)}
+	return &JSONL{cfg: cfg, rows: rows, open: open, work: work, counts: newLineCounts(work, open)}
 }
 
 // NewReader returns a source of one split that holds what r gives, compressed or not;
@@ -33,31 +32,28 @@ func NewReader(r io.Reader, uri string, cfg JSONLConfig, rows Rows) *JSONL {
 	open := func(ctx context.Context, _ pipeline.Piece, _ int64) (io.ReadCloser, error) {
 		return startPatient(ctx, r), nil
 	}
-	plan := []pipeline.PlannedSplit{{ID: pipeline.NewSplitID(0, 1), Pieces: []pipeline.Piece{wholeOf(uri)}}}
-	return &JSONL{cfg: cfg, rows: rows, open: open, plan: plan}
+	work := InOrder(pipeline.PlannedSplit{Pieces: []pipeline.Piece{wholeOf(uri)}})
+	return &JSONL{cfg: cfg, rows: rows, open: open, work: work, counts: newLineCounts(work, open)}
 }
 
-// Next returns the next split of the plan.
+// Next returns the next split that is to be read here.
 func (s *JSONL) Next(ctx context.Context) (pipeline.Split, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if s.next == len(s.plan) {
-		return nil, io.EOF
+	i, err := s.work.Next(ctx)
+	if err != nil {
+		return nil, err
 	}
-	split := newJSONLSplit(s.plan[s.next], s.cfg, s.rows, s.open)
-	split.counts = s.counts
-	s.next++
+	plan, err := s.work.At(i)
+	if err != nil {
+		s.work.Settle(i, err)
+		return nil, err
+	}
+	split := newJSONLSplit(plan, s.cfg, s.rows, s.open)
+	split.number, split.counts = i, s.counts
+	split.settle = func(err error) { s.work.Settle(i, err) }
 	return split, nil
-}
-
-// Known tells how many lines a split of the plan has, blank ones too (Extent.Lines at
-// its end), as a commit record of an earlier attempt says: they need not be counted when
-// the line of a failure is wanted. It is safe for concurrent use.
-func (s *JSONL) Known(id pipeline.SplitID, lines int64) {
-	if s.counts != nil {
-		s.counts.add(id, lines)
-	}
 }
 
 // Close releases nothing: splits release what they hold when they are read to their end

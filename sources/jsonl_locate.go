@@ -10,78 +10,168 @@ import (
 	"github.com/cpr-batch/cpr-batch/pipeline"
 )
 
-// lineCounts knows how many lines begin in the pieces of cut files, and counts where it
-// does not.
+// maxCounts is how many splits' lines are held at a time.
+const maxCounts = 1 << 16
+
+// lineCounts tells how many lines of a cut file lie before a split, and counts those that
+// nobody knows.
 type lineCounts struct {
-	open  opener
-	files map[string]*cutFile // by URI
+	work Work
+	open opener
 
-	mu    sync.Mutex
-	known map[pipeline.SplitID]int64
+	mu     sync.Mutex
+	lines  map[int]int64    // that begin in a split
+	before map[int]int64    // of its file before a split
+	turns  map[string]*turn // by the name of the file
 }
 
-// cutFile is a file whose pieces are splits of their own, in order.
-type cutFile struct {
-	counting sync.Mutex // held while its lines are counted: nobody counts them twice
-	splits   []pipeline.PlannedSplit
+// turn lets one at a time count the lines of a file: nobody counts them twice.
+type turn struct {
+	free  chan struct{} // holds something while nobody counts
+	users int
 }
 
-func newLineCounts(plan []pipeline.PlannedSplit, open opener) *lineCounts {
-	c := &lineCounts{open: open, files: map[string]*cutFile{}, known: map[pipeline.SplitID]int64{}}
-	for _, split := range plan {
-		if len(split.Pieces) != 1 || isWhole(split.Pieces[0]) {
-			continue
-		}
-		uri := split.Pieces[0].URI
-		if c.files[uri] == nil {
-			c.files[uri] = &cutFile{}
-		}
-		c.files[uri].splits = append(c.files[uri].splits, split)
-	}
-	return c
+func newLineCounts(work Work, open opener) *lineCounts {
+	return &lineCounts{work: work, open: open, lines: map[int]int64{}, before: map[int]int64{}, turns: map[string]*turn{}}
 }
 
 func isWhole(p pipeline.Piece) bool { return p.Start == 0 && p.End == p.Size }
 
-// add notes how many lines a split has.
-func (c *lineCounts) add(id pipeline.SplitID, lines int64) {
+// isCut is true for a split that is a stretch of a file.
+func isCut(s *pipeline.PlannedSplit) bool { return len(s.Pieces) == 1 && !isWhole(s.Pieces[0]) }
+
+// add notes how many lines begin in a split.
+func (c *lineCounts) add(i int, lines int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known[id] = lines
+	keep(c.lines, i, lines)
 }
 
-func (c *lineCounts) of(id pipeline.SplitID) (int64, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	lines, ok := c.known[id]
-	return lines, ok
-}
-
-// locate adds to the line of o, which counts from the split's begin, the lines before.
-func (c *lineCounts) locate(ctx context.Context, split pipeline.PlannedSplit, o *pipeline.Origin) error {
-	if len(split.Pieces) != 1 || split.Pieces[0].Start == 0 {
-		return nil
-	}
-	file := c.files[split.Pieces[0].URI]
-	file.counting.Lock()
-	defer file.counting.Unlock()
-	var base int64
-	for _, before := range file.splits {
-		if before.ID == split.ID {
+// keep makes room where there is none: what is forgotten is counted again.
+func keep(m map[int]int64, i int, n int64) {
+	for other := range m {
+		if len(m) < maxCounts {
 			break
 		}
-		lines, ok := c.of(before.ID)
-		if !ok {
-			var err error
-			if lines, err = c.count(ctx, before.Pieces[0]); err != nil {
-				return err
-			}
-			c.add(before.ID, lines)
+		delete(m, other)
+	}
+	m[i] = n
+}
+
+func (c *lineCounts) known(m map[int]int64, i int) (int64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := m[i]
+	return n, ok
+}
+
+// locate adds to the line of o, which counts from the begin of split number i, the lines
+// before.
+func (c *lineCounts) locate(ctx context.Context, i int, split *pipeline.PlannedSplit, o *pipeline.Origin) error {
+	if !isCut(split) || split.Pieces[0].Start == 0 {
+		return nil
+	}
+	base, ok := c.known(c.before, i)
+	if !ok {
+		var err error
+		if base, err = c.countBefore(ctx, i, split.Pieces[0]); err != nil {
+			return err
 		}
-		base += lines
 	}
 	o.Line += base
 	return nil
+}
+
+// countBefore walks back from split number i, which holds piece, to where the lines of
+// its file before a split are known.
+func (c *lineCounts) countBefore(ctx context.Context, i int, piece pipeline.Piece) (int64, error) {
+	leave, err := c.enter(ctx, objectOf(piece).Name)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	var sum int64
+	for k := i; piece.Start > 0; k-- {
+		if n, ok := c.known(c.before, k); ok {
+			sum += n
+			break
+		}
+		var n int64
+		if piece, n, err = c.previous(ctx, k, piece); err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keep(c.before, i, sum)
+	return sum, nil
+}
+
+// previous is what lies before split number i of the same file, which begins with piece,
+// and its lines: the split before, or all where the plan has none.
+func (c *lineCounts) previous(ctx context.Context, i int, piece pipeline.Piece) (pipeline.Piece, int64, error) {
+	if i > 0 {
+		split, err := c.work.At(i - 1)
+		if err != nil {
+			return pipeline.Piece{}, 0, err
+		}
+		if isCut(&split) && precedes(split.Pieces[0], piece) {
+			n, err := c.linesOf(ctx, i-1, split.Pieces[0])
+			return split.Pieces[0], n, err
+		}
+	}
+	rest := piece
+	rest.Start, rest.End = 0, piece.Start
+	n, err := c.count(ctx, rest)
+	return rest, n, err
+}
+
+// precedes is true for a stretch behind which another one of the same content begins.
+func precedes(p, other pipeline.Piece) bool {
+	return objectOf(p).Name == objectOf(other).Name && p.Generation == other.Generation && p.End == other.Start
+}
+
+// linesOf is how many lines begin in split number i, which is a piece of a file.
+func (c *lineCounts) linesOf(ctx context.Context, i int, p pipeline.Piece) (int64, error) {
+	if n, ok := c.known(c.lines, i); ok {
+		return n, nil
+	}
+	if n, ok := c.work.Lines(i); ok {
+		return n, nil
+	}
+	n, err := c.count(ctx, p)
+	if err == nil {
+		c.add(i, n)
+	}
+	return n, err
+}
+
+// enter waits for the turn to count the lines of a file, and returns what ends it.
+func (c *lineCounts) enter(ctx context.Context, name string) (leave func(), err error) {
+	c.mu.Lock()
+	t := c.turns[name]
+	if t == nil {
+		t = &turn{free: make(chan struct{}, 1)}
+		t.free <- struct{}{}
+		c.turns[name] = t
+	}
+	t.users++
+	c.mu.Unlock()
+	forget := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(c.turns, name)
+		}
+	}
+	select {
+	case <-t.free:
+		return func() { t.free <- struct{}{}; forget() }, nil
+	case <-ctx.Done():
+		forget()
+		return nil, context.Cause(ctx)
+	}
 }
 
 // count counts the lines that begin in a piece: at the file's begin and behind newlines.

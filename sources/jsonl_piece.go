@@ -176,6 +176,8 @@ func (r *pieceReader) explain(err error) error {
 	case errors.Is(err, objects.ErrNotExist):
 		e.Message, e.Err = r.piece.URI+" was there when the run was planned and is not any more", nil
 		e.Hint = "Put the file back as it was, or run with --overwrite to begin anew with the input as it is now."
+	case errors.Is(err, errSum):
+		e.Message = r.piece.URI + " is damaged"
 	case objects.Hint(err) != "":
 		e.Remedy, e.Message, e.Hint = pipeline.TryAgain, "read "+r.piece.URI, objects.Hint(err)
 	case errors.Is(err, fs.ErrPermission):

@@ -2,166 +2,127 @@ package sources
 
 import (
 	"context"
-	"errors"
-	"io"
-	"slices"
-	"strings"
-
-	"golang.org/x/sync/errgroup"
+	"iter"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
-// sniffers is how many files are looked into at a time.
-const sniffers = 16
+// maxShared is how many files share a split at most.
+const maxShared = 10_000
 
 // PlanJSONL makes the plan of a source: what its URIs stand for (relative to dir), in
 // the order of the bytes of the names, each file once. Files of more than split_size are
 // cut into equal ranges of at most that, unless they are compressed; smaller neighbours
-// share a split. With a limit above 0 the plan ends behind so many instances, which are
-// counted by reading. A plan without a split is that of an empty input.
+// share a split, up to 10,000 of them. With a limit above 0 the plan ends behind so many
+// instances, which are counted by reading. A plan without a split is that of an empty input.
 //
-// The error is a *pipeline.Error that names all files at fault, or the context's.
-func PlanJSONL(ctx context.Context, store objects.Store, dir string, cfg JSONLConfig, limit int64) ([]pipeline.PlannedSplit, error) {
-	var faults faults
-	found, err := findAll(ctx, store, dir, cfg, &faults)
-	if err != nil {
-		return nil, err
-	}
-	kinds, err := sniffAll(ctx, store, found, &faults)
-	if err != nil {
-		return nil, err
-	}
-	if err := faults.err(); err != nil {
-		return nil, err
-	}
-	plan := numbered(cut(found, kinds, max(int64(cfg.SplitSize), 1)))
-	if limit > 0 {
-		return limited(ctx, store, cfg, plan, limit)
-	}
-	return plan, nil
-}
-
-// findAll lists what the URIs stand for.
-func findAll(ctx context.Context, store objects.Store, dir string, cfg JSONLConfig, faults *faults) ([]objects.Found, error) {
-	var all []objects.Found
-	for _, uri := range cfg.URIs {
-		found, err := objects.Match(ctx, store, dir, uri)
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, cause
-		}
-		switch {
-		case errors.Is(err, objects.ErrPattern):
-			faults.add(pipeline.FixConfig, err.Error(), "Correct the pattern: [ and { want their ] and }; a \\ before a character takes its meaning away.")
-		case err != nil:
-			for _, err := range unjoin(err) {
-				faults.unreadable(uri, err)
+// The splits come as the files are listed, without IDs: how many there are is known at the
+// end. An error comes last, and nothing of the plan counts then: it is a *pipeline.Error
+// that names the files at fault, or the context's.
+func PlanJSONL(ctx context.Context, store objects.Store, dir string, cfg JSONLConfig, limit int64) iter.Seq2[pipeline.PlannedSplit, error] {
+	return func(yield func(pipeline.PlannedSplit, error) bool) {
+		faults := new(faults)
+		size := max(int64(cfg.SplitSize), 1)
+		found := matches{store: store, dir: dir, uris: cfg.URIs, allowEmpty: cfg.AllowEmpty, faults: faults}
+		left := limit
+		for pieces := range cut(sniffEach(ctx, store, found.all(ctx), size), size, faults) {
+			if !faults.none() || context.Cause(ctx) != nil {
+				continue // what else is wrong is to be known
 			}
-		case len(found) == 0 && !cfg.AllowEmpty:
-			faults.add(pipeline.TryAgain, uri+" matches no file"+seenFrom(dir, uri),
-				"Correct the path, or run again when the input is there; with source.jsonl.allow_empty: true it may be missing. A folder stands for all files below it but _* and .*; a * matches names within one folder, ** crosses folders.")
+			split := pipeline.PlannedSplit{Pieces: pieces}
+			if limit > 0 {
+				pieces, n, err := countInstances(ctx, store, cfg, pieces, left)
+				if err != nil {
+					yield(pipeline.PlannedSplit{}, err)
+					return
+				}
+				if left -= n; left == 0 {
+					yield(pipeline.PlannedSplit{Pieces: pieces, Limit: n}, nil)
+					return
+				}
+			}
+			if !yield(split, nil) {
+				return
+			}
 		}
-		all = append(all, found...)
+		if err := context.Cause(ctx); err != nil {
+			yield(pipeline.PlannedSplit{}, err)
+		} else if err := faults.err(); err != nil {
+			yield(pipeline.PlannedSplit{}, err)
+		}
 	}
-	seen := make(map[string]bool, len(all))
-	all = slices.DeleteFunc(all, func(f objects.Found) bool {
-		twice := seen[f.Object.Name]
-		seen[f.Object.Name] = true
-		return twice
-	})
-	slices.SortFunc(all, func(a, b objects.Found) int {
-		return strings.Compare(a.Object.Name, b.Object.Name)
-	})
-	return all, nil
 }
 
-func seenFrom(dir, uri string) string {
-	if dir == "" || dir == "." || objects.IsCloud(uri) {
-		return ""
+// FilesJSONL lists the files that PlanJSONL would plan, in its order, and looks into none
+// of them. An error comes last, and is of the same kind; that nothing is there is none.
+func FilesJSONL(ctx context.Context, store objects.Store, dir string, cfg JSONLConfig) iter.Seq2[pipeline.Piece, error] {
+	return func(yield func(pipeline.Piece, error) bool) {
+		faults := new(faults)
+		found := matches{store: store, dir: dir, uris: cfg.URIs, allowEmpty: true, faults: faults}
+		for f := range found.all(ctx) {
+			if faults.none() && !yield(pieceOf(f), nil) {
+				return
+			}
+		}
+		if err := context.Cause(ctx); err != nil {
+			yield(pipeline.Piece{}, err)
+		} else if err := faults.err(); err != nil {
+			yield(pipeline.Piece{}, err)
+		}
 	}
-	return " (seen from " + dir + ")"
 }
 
-func unjoin(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+// pieceOf is all of a file.
+func pieceOf(f objects.Found) pipeline.Piece {
+	o := f.Object
+	piece := pipeline.Piece{URI: f.URI, Generation: o.Generation, Size: o.Size, Sum: o.Sum, End: o.Size}
+	if o.Name != f.URI {
+		piece.Name = o.Name
 	}
-	return []error{err}
+	return piece
 }
 
-// sniffAll tells the files' compressions, and with it whether they can be read.
-func sniffAll(ctx context.Context, store objects.Store, found []objects.Found, faults *faults) ([]compression, error) {
-	kinds, errs := make([]compression, len(found)), make([]error, len(found))
-	var group errgroup.Group
-	group.SetLimit(sniffers)
-	for i, f := range found {
-		group.Go(func() error {
-			kinds[i], errs[i] = sniffObject(ctx, store, f.Object)
-			return context.Cause(ctx)
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	for i, err := range errs {
-		if err != nil {
-			faults.unreadable(found[i].URI, err)
+// cut divides files into splits. Those that can not be read are added to faults.
+func cut(files iter.Seq[*sniffed], size int64, faults *faults) iter.Seq[[]pipeline.Piece] {
+	return func(yield func([]pipeline.Piece) bool) {
+		var shared []pipeline.Piece // small neighbours
+		var sum int64
+		share := func() bool {
+			pieces := shared
+			shared, sum = nil, 0
+			return len(pieces) == 0 || yield(pieces)
 		}
+		for f := range files {
+			if f.err != nil {
+				faults.unreadable(f.URI, f.err)
+				continue
+			}
+			o := &f.Object
+			if (o.Size > size-sum || len(shared) == maxShared) && !share() {
+				return
+			}
+			if o.Size <= size || f.kind != uncompressed {
+				shared, sum = append(shared, pieceOf(f.Found)), sum+o.Size
+			} else if !ranges(pieceOf(f.Found), size, yield) {
+				return
+			}
+		}
+		share()
 	}
-	return kinds, nil
 }
 
-func sniffObject(ctx context.Context, store objects.Store, o objects.Object) (compression, error) {
-	r, err := store.Open(ctx, o, 0, sniffSize)
-	if err != nil {
-		return uncompressed, err
-	}
-	head, err := io.ReadAll(r)
-	return sniff(head), errors.Join(err, r.Close())
-}
-
-// cut divides the files into splits.
-func cut(found []objects.Found, kinds []compression, size int64) [][]pipeline.Piece {
-	var splits [][]pipeline.Piece
-	var shared []pipeline.Piece // small neighbours
-	var sum int64
-	share := func() {
-		if len(shared) > 0 {
-			splits = append(splits, shared)
-		}
-		shared, sum = nil, 0
-	}
-	for i, f := range found {
-		o := f.Object
-		piece := pipeline.Piece{URI: f.URI, Generation: o.Generation, Size: o.Size, Sum: o.Sum, End: o.Size}
-		if o.Name != f.URI {
-			piece.Name = o.Name
-		}
-		if sum+o.Size > size {
-			share()
-		}
-		if o.Size <= size || kinds[i] != uncompressed {
-			shared, sum = append(shared, piece), sum+o.Size
-			continue
-		}
-		parts := (o.Size + size - 1) / size
-		for k := range parts {
-			piece.Start, piece.End = bound(o.Size, k, parts), bound(o.Size, k+1, parts)
-			splits = append(splits, []pipeline.Piece{piece})
+// ranges cuts one file.
+func ranges(file pipeline.Piece, size int64, yield func([]pipeline.Piece) bool) bool {
+	parts := (file.Size + size - 1) / size
+	for k := range parts {
+		file.Start, file.End = bound(file.Size, k, parts), bound(file.Size, k+1, parts)
+		if !yield([]pipeline.Piece{file}) {
+			return false
 		}
 	}
-	share()
-	return splits
+	return true
 }
 
 // bound is size*k/parts, without overflow.
 func bound(size, k, parts int64) int64 { return size/parts*k + size%parts*k/parts }
-
-func numbered(splits [][]pipeline.Piece) []pipeline.PlannedSplit {
-	plan := make([]pipeline.PlannedSplit, len(splits))
-	for i, pieces := range splits {
-		plan[i] = pipeline.PlannedSplit{ID: pipeline.NewSplitID(i, len(splits)), Pieces: pieces}
-	}
-	return plan
-}

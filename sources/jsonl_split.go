@@ -16,12 +16,16 @@ import (
 // jsonlSplit is one split of JSON Lines files.
 type jsonlSplit struct {
 	plan    pipeline.PlannedSplit
+	number  int // in the plan
 	rows    arranger
 	maxLine pipeline.Bytes
-	counts  *lineCounts // nil where the split is all there is
+	counts  *lineCounts
+	settle  func(error)
 
 	mu        sync.Mutex // held while the split is read, and for the rest
+	settled   bool
 	reader    pieceReader
+	places    *failedPlaces   // nil: all instances are read
 	piece     int             // number of the next piece to open
 	passed    pipeline.Extent // in pieces that were read to their end
 	instances int64
@@ -29,12 +33,17 @@ type jsonlSplit struct {
 }
 
 func newJSONLSplit(plan pipeline.PlannedSplit, cfg JSONLConfig, rows Rows, open opener) *jsonlSplit {
-	return &jsonlSplit{
+	s := &jsonlSplit{
 		plan:    plan,
 		rows:    newArranger(cfg.Field, rows),
 		maxLine: cfg.MaxLine,
+		settle:  func(error) {},
 		reader:  pieceReader{open: open, max: int(min(cfg.MaxLine, math.MaxInt32))},
 	}
+	if plan.Failures != nil {
+		s.places = newFailedPlaces(*plan.Failures, cfg.MaxLine, open)
+	}
+	return s
 }
 
 // ID returns the split's name in the plan.
@@ -45,12 +54,15 @@ func (s *jsonlSplit) ID() pipeline.SplitID { return s.plan.ID }
 func (s *jsonlSplit) Read(ctx context.Context, b *pipeline.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	b.Split, b.First = s.plan.ID, s.instances
 	b.Instances, b.Buffer = b.Instances[:0], b.Buffer[:0]
 	room := s.room(b.Limits)
 	var size int64
 	for int64(len(b.Instances)) < room {
-		ln, err := s.next(ctx)
+		ln, origin, err := s.nextInstance(ctx)
 		if err == io.EOF {
 			break
 		}
@@ -58,23 +70,18 @@ func (s *jsonlSplit) Read(ctx context.Context, b *pipeline.Batch) error {
 			return err
 		}
 		if ln.tooLong {
-			if !ln.blank {
-				b.Instances = append(b.Instances, pipeline.Instance{Origin: s.reader.origin(ln), Failure: s.tooLong(ln)})
-			}
+			b.Instances = append(b.Instances, pipeline.Instance{Origin: origin, Failure: s.tooLong(ln)})
 			continue
 		}
 		text := trim(ln.text)
-		if len(text) == 0 {
-			continue
-		}
 		if b.Limits.Bytes > 0 && size > 0 && size+int64(len(text)) > b.Limits.Bytes {
-			s.reader.lines.unread()
+			s.unread()
 			break
 		}
 		size += int64(len(text))
 		begin := len(b.Buffer)
 		b.Buffer = append(b.Buffer, text...)
-		b.Instances = append(b.Instances, pipeline.Instance{Origin: s.reader.origin(ln)})
+		b.Instances = append(b.Instances, pipeline.Instance{Origin: origin})
 		s.rows.arrange(b, b.Buffer[begin:len(b.Buffer):len(b.Buffer)])
 	}
 	s.instances += int64(len(b.Instances))
@@ -83,6 +90,69 @@ func (s *jsonlSplit) Read(ctx context.Context, b *pipeline.Batch) error {
 		return s.end()
 	}
 	return nil
+}
+
+// Skip passes over the first n instances.
+func (s *jsonlSplit) Skip(ctx context.Context, n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for ; s.instances < n; s.instances++ {
+		err := io.EOF
+		if s.plan.Limit == 0 || s.instances < s.plan.Limit {
+			_, _, err = s.nextInstance(ctx)
+		}
+		if err == io.EOF {
+			s.err = s.tooFew(n)
+			return s.err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tooFew says that the split has not the n instances that are to be skipped.
+func (s *jsonlSplit) tooFew(n int64) error {
+	what := string(s.plan.ID)
+	if len(s.plan.Pieces) > 0 {
+		what = s.plan.Pieces[0].URI
+	}
+	if more := len(s.plan.Pieces) - 1; more > 0 {
+		what = fmt.Sprintf("%s (with %d more files in the split)", what, more)
+	}
+	return &pipeline.Error{
+		Remedy: pipeline.FixInput, Phase: pipeline.PhaseRead,
+		Message: fmt.Sprintf("%s has fewer instances than an earlier attempt sealed: %d of %d", what, s.instances, n),
+		Hint:    "What was sealed can not have been made of what is there now. Put the input back as it was, or run with --overwrite to begin anew with the input as it is now.",
+	}
+}
+
+// nextInstance returns the next line that is an instance, or io.EOF.
+func (s *jsonlSplit) nextInstance(ctx context.Context) (line, pipeline.Origin, error) {
+	if s.places != nil {
+		return s.nextPlace(ctx)
+	}
+	for {
+		ln, err := s.next(ctx)
+		if err != nil {
+			return line{}, pipeline.Origin{}, err
+		}
+		if ln.isInstance() {
+			return ln, s.reader.origin(ln), nil
+		}
+	}
+}
+
+// unread makes the instance that nextInstance returned last the next one again.
+func (s *jsonlSplit) unread() {
+	s.reader.lines.unread()
+	if s.places != nil {
+		s.places.unread()
+	}
 }
 
 // room is how many instances the next batch may have.
@@ -122,10 +192,15 @@ func (s *jsonlSplit) next(ctx context.Context) (line, error) {
 			s.err = err
 		}
 	}
+	return line{}, s.fault(ctx)
+}
+
+// fault is what ended the reading, or the context, where that was why.
+func (s *jsonlSplit) fault(ctx context.Context) error {
 	if s.err != io.EOF && context.Cause(ctx) != nil {
-		return line{}, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return line{}, s.err
+	return s.err
 }
 
 // extent is how far the split was read.
@@ -136,8 +211,8 @@ func (s *jsonlSplit) extent() pipeline.Extent {
 
 // end ends the reading: all was read, or as much as the plan wants.
 func (s *jsonlSplit) end() error {
-	if s.err == io.EOF && s.counts != nil {
-		s.counts.add(s.plan.ID, s.passed.Lines)
+	if s.err == io.EOF && s.counts != nil && s.places == nil && isCut(&s.plan) {
+		s.counts.add(s.number, s.passed.Lines)
 	}
 	if s.err == nil {
 		s.err = io.EOF
@@ -162,18 +237,25 @@ func (s *jsonlSplit) tooLong(ln line) *pipeline.Failure {
 
 // Locate makes the line of an origin count from the begin of its file.
 func (s *jsonlSplit) Locate(ctx context.Context, o *pipeline.Origin) error {
-	if s.counts == nil {
-		return nil
+	if s.counts == nil || s.plan.Failures != nil {
+		return nil // what was counted for the failures counts
 	}
-	return s.counts.locate(ctx, s.plan, o)
+	return s.counts.locate(ctx, s.number, &s.plan, o)
 }
 
-// Settle closes what is still open.
-func (s *jsonlSplit) Settle(_ context.Context, _ error) error {
+// Settle closes what is still open, and passes on what became of the split.
+func (s *jsonlSplit) Settle(_ context.Context, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.settled {
+		s.settled = true
+		s.settle(err)
+	}
 	if s.err == nil {
 		s.err = errSettled
+	}
+	if s.places != nil {
+		s.places.close()
 	}
 	s.reader.lines.buf = nil
 	// What the file has become is of no matter any more: what was read of it and counts

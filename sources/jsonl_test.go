@@ -46,7 +46,7 @@ func TestLines(t *testing.T) {
 			write(t, dir, u, tc.content)
 			cfg := config(u)
 			cfg.MaxLine = 50
-			source := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, plan(t, dir, cfg))
+			source := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(plan(t, dir, cfg)...))
 			split, err := source.Next(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +137,7 @@ func TestBatchLimits(t *testing.T) {
 			cfg := config("in.jsonl")
 			plan := plan(t, dir, cfg)
 			plan[0].Limit = tc.limit
-			split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, plan).Next(t.Context())
+			split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(plan...)).Next(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +180,7 @@ func TestAChangedFileIsNotReadToItsEnd(t *testing.T) {
 		if err := os.Chtimes(file, time.Time{}, time.Unix(1000, 0)); err != nil {
 			t.Fatal(err)
 		}
-		source := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, plan(t, dir, cfg))
+		source := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(plan(t, dir, cfg)...))
 		begun, err := source.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -271,7 +271,7 @@ func TestManyFiles(t *testing.T) {
 	if len(splits) != 1 {
 		t.Fatalf("%d splits: %+v", len(splits), splits)
 	}
-	split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, splits).Next(t.Context())
+	split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(splits...)).Next(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

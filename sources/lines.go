@@ -24,6 +24,14 @@ type line struct {
 	blank   bool   // a line that is too long has only blanks
 }
 
+// isInstance is false for a blank line.
+func (ln line) isInstance() bool {
+	if ln.tooLong {
+		return !ln.blank
+	}
+	return !isBlank(ln.text)
+}
+
 // lines cuts a stream into lines in bounded memory.
 type lines struct {
 	stream   io.Reader

@@ -81,7 +81,7 @@ func TestReadingDoesNotAllocatePerInstance(t *testing.T) {
 
 func readThrough(t testing.TB, cfg sources.JSONLConfig, plan []pipeline.PlannedSplit, b *pipeline.Batch) {
 	t.Helper()
-	split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, plan).Next(t.Context())
+	split, err := sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(plan...)).Next(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func BenchmarkRead(b *testing.B) {
 			b.SetBytes(plan[0].Pieces[0].End - plan[0].Pieces[0].Start)
 			b.ReportAllocs()
 			for b.Loop() {
-				split, err := sources.NewJSONL(objects.NewLocal(), cfg, rows, plan).Next(b.Context())
+				split, err := sources.NewJSONL(objects.NewLocal(), cfg, rows, sources.InOrder(plan...)).Next(b.Context())
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -82,7 +82,7 @@ func TestPlan(t *testing.T) {
 			t.Parallel()
 			cfg := config(tc.uris...)
 			cfg.SplitSize, cfg.AllowEmpty = tc.size, tc.allowEmpty
-			plan, err := sources.PlanJSONL(t.Context(), objects.NewLocal(), dir, cfg, tc.limit)
+			plan, err := collect(sources.PlanJSONL(t.Context(), objects.NewLocal(), dir, cfg, tc.limit))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestPlan(t *testing.T) {
 			for _, split := range plan {
 				sum += split.Limit
 			}
-			rows, err := readAll(t.Context(), sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, plan), limits)
+			rows, err := readAll(t.Context(), sources.NewJSONL(objects.NewLocal(), cfg, sources.Rows{}, sources.InOrder(plan...)), limits)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestPlanErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := sources.PlanJSONL(t.Context(), objects.NewLocal(), dir, config(tc.uris...), 0)
+			_, err := collect(sources.PlanJSONL(t.Context(), objects.NewLocal(), dir, config(tc.uris...), 0))
 			var e *pipeline.Error
 			if !errors.As(err, &e) || e.Remedy != tc.remedy || e.Phase != pipeline.PhasePlan || e.Hint == "" {
 				t.Fatalf("%#v", err)

@@ -66,7 +66,7 @@ func checkRanges(t *testing.T, content []byte, cuts []int64, maxLine int, limits
 	plan := cutAt(object, uri, cuts)
 	cfg := config(uri)
 	cfg.MaxLine = pipeline.Bytes(maxLine)
-	source := sources.NewJSONL(store, cfg, sources.Rows{}, plan)
+	source := sources.NewJSONL(store, cfg, sources.Rows{}, sources.InOrder(plan...))
 	rows, extents := make([][]row, len(plan)), make([]pipeline.Extent, len(plan))
 	var wg sync.WaitGroup
 	for i := range plan {
@@ -117,7 +117,7 @@ func firstDiff(want, got []row) string {
 // counted.
 func checkLocate(t *testing.T, store objects.Store, cfg sources.JSONLConfig, plan []pipeline.PlannedSplit, want [][]row, unread func(i int) bool) {
 	t.Helper()
-	source := sources.NewJSONL(store, cfg, sources.Rows{}, plan)
+	source := sources.NewJSONL(store, cfg, sources.Rows{}, sources.InOrder(plan...))
 	for i := range plan {
 		split, err := source.Next(t.Context())
 		if err != nil {
@@ -193,36 +193,6 @@ func TestRangesAtEveryByte(t *testing.T) {
 		for _, maxLine := range []int{100, 300 << 10, 1 << 20} {
 			checkRanges(t, []byte(large), cuts, maxLine, pipeline.Limits{Instances: 1000}, func(int) bool { return false })
 		}
-	}
-}
-
-func TestKnownLinesAreNotCounted(t *testing.T) {
-	t.Parallel()
-	content := strings.Repeat("[1]\n", 100)
-	store := &countingStore{Store: objects.NewLocal()}
-	object, err := store.Stat(t.Context(), write(t, t.TempDir(), "in.jsonl", content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan := cutAt(object, "in.jsonl", []int64{100, 200, 300})
-	source := sources.NewJSONL(store, config("in.jsonl"), sources.Rows{}, plan)
-	source.Known(plan[0].ID, 25)
-	source.Known(plan[1].ID, 25)
-	var split pipeline.Split
-	for range plan {
-		if split, err = source.Next(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 3 {
-		o := pipeline.Origin{URI: "in.jsonl", Line: 2, Offset: 304}
-		if err := split.Locate(t.Context(), &o); err != nil || o.Line != 77 {
-			t.Errorf("line %d, %v", o.Line, err)
-		}
-	}
-	// The piece before is counted, once: its bytes and the one before them.
-	if opened := store.opened.Load(); opened != 1 {
-		t.Errorf("the file was opened %d times", opened)
 	}
 }
 

@@ -3,6 +3,7 @@ package sources_test
 import (
 	"context"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,11 +46,26 @@ func write(t testing.TB, dir, name, content string) string {
 
 func plan(t testing.TB, dir string, cfg sources.JSONLConfig) []pipeline.PlannedSplit {
 	t.Helper()
-	plan, err := sources.PlanJSONL(t.Context(), objects.NewLocal(), dir, cfg, 0)
+	plan, err := collect(sources.PlanJSONL(t.Context(), objects.NewLocal(), dir, cfg, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return plan
+}
+
+// collect holds a plan, its splits under their IDs.
+func collect(splits iter.Seq2[pipeline.PlannedSplit, error]) ([]pipeline.PlannedSplit, error) {
+	var plan []pipeline.PlannedSplit
+	for split, err := range splits {
+		if err != nil {
+			return nil, err
+		}
+		plan = append(plan, split)
+	}
+	for i := range plan {
+		plan[i].ID = pipeline.NewSplitID(i, len(plan))
+	}
+	return plan, nil
 }
 
 // readSplit reads a split to its end, through one batch as the engine does, and locates

@@ -20,21 +20,32 @@ import (
 // mark of the run's end in the output folder, and prints the summary. It returns why the
 // run did not end well. With exit status 2 nothing is written.
 func (r *jobRun) conclude(ctx context.Context, err error) error {
-	if exitStatus(err) == int(pipeline.FixConfig) {
-		return err
+	if r.run != nil {
+		defer func() { _ = r.run.Close() }()
 	}
-	if r.finished() {
+	switch {
+	case exitStatus(err) == int(pipeline.FixConfig):
+		return err
+	case r.again != nil:
+		return r.failedBefore()
+	case r.finished():
 		return r.sayFinished(ctx)
 	}
-	records, recordsErr := r.records(ctx)
+	refreshed := r.refresh(ctx)
 	if err == nil {
-		err = errors.Join(r.unread(), recordsErr)
+		err = errors.Join(r.unread(), refreshed)
+	}
+	summary := r.summary()
+	open := r.run != nil && summary.Parts < r.run.Plan().Splits.Len()
+	if err == nil && open && r.flags.wait == "none" {
+		return r.leave(ctx, summary)
 	}
 	if err == nil {
-		total := total(records)
+		total := summary.Tally
+		total.Add(&r.prior)
 		err = r.job.Errors.Judge(&total)
 	}
-	rep := r.report(records, err)
+	rep := r.report(summary, err)
 	text, jsonErr := rep.JSON()
 	if jsonErr != nil {
 		return errors.Join(err, jsonErr)
@@ -42,7 +53,7 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 	if markErr := r.mark(ctx, err, text); markErr != nil {
 		if err == nil {
 			err = markErr
-			rep = r.report(records, err)
+			rep = r.report(summary, err)
 		} else {
 			r.log.Warn("the report could not be written", "reason", markErr)
 		}
@@ -50,19 +61,47 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 	return errors.Join(unlessUnread(r.print(rep)), err)
 }
 
-func (r *jobRun) records(ctx context.Context) ([]runs.Record, error) {
+// refresh reads what others have committed since.
+func (r *jobRun) refresh(ctx context.Context) error {
 	if r.run == nil {
-		return nil, nil
+		return nil
 	}
-	return r.run.Records(ctx)
+	return r.run.Refresh(ctx)
 }
 
-func total(records []runs.Record) pipeline.Tally {
-	var t pipeline.Tally
-	for i := range records {
-		t.Add(&records[i].Tally)
+func (r *jobRun) summary() runs.Summary {
+	if r.run == nil {
+		return runs.Summary{}
 	}
-	return t
+	return r.run.Summary()
+}
+
+// failedBefore answers a platform that starts a task again which has failed for good.
+func (r *jobRun) failedBefore() error {
+	return &pipeline.Error{
+		Remedy:  pipeline.FixInput,
+		Message: "the run has failed before, of the same job and with the same limits: " + r.again.Reason,
+		Hint:    "Mend the data or the Predictor, or raise the limits in errors; then it is tried again. To have it tried as it is, run the command by hand.",
+	}
+}
+
+// leave ends a task that has nothing left to take while others are at work.
+func (r *jobRun) leave(ctx context.Context, summary runs.Summary) error {
+	rep := r.report(summary, nil)
+	rep.Status = report.Stopped
+	text, err := rep.JSON()
+	if err == nil {
+		err = r.run.Stop(ctx, text)
+	}
+	if err != nil {
+		return err
+	}
+	if r.flags.report == "json" {
+		return unlessUnread(r.print(rep))
+	}
+	_, err = fmt.Fprintf(r.stdout, "task %d of %d has nothing left to take: %d of %d parts of %s are done, others are at work at the rest\n",
+		r.task.index, r.task.count, summary.Parts, r.run.Plan().Splits.Len(), here(r.folder))
+	return unlessUnread(err)
 }
 
 // unread is the error of a run that has splits that could not be read to their end, with
@@ -103,37 +142,52 @@ func unique(texts []string) []string {
 	})
 }
 
-func (r *jobRun) report(records []runs.Record, err error) report.Report {
+func (r *jobRun) report(summary runs.Summary, err error) report.Report {
 	status := report.Done
 	var stopped signalError
+	var late deadlineError
 	switch {
-	case errors.As(err, &stopped):
+	case errors.As(err, &stopped), errors.As(err, &late):
 		status = report.Stopped
 	case err != nil:
 		status = report.Failed
 	}
 	in := report.Input{
-		Name: r.job.Name, Output: r.outputName(), Folder: here(r.folder), Status: status, Err: err,
+		Name: r.job.Name, Output: r.shown, Folder: here(r.folder), Retry: r.retryCommandLine(), Status: status, Err: err,
 		Began: r.started, Ended: time.Now(),
-		Records: records, Uncommitted: r.result.Uncommitted, Versions: r.versions(),
+		Summary: summary, Uncommitted: r.result.Uncommitted, Resumed: r.result.Resumed, Versions: r.versions(),
 		Workers: report.Workers{
 			Count: r.stats.Count, Started: r.stats.Started, Died: r.stats.Died, Timeouts: r.stats.Timeouts,
 			Load: r.stats.Load, Idle: r.stats.Idle, PeakMemory: r.stats.PeakMemory,
 		},
 	}
 	if r.run != nil {
-		in.Plan, in.Attempt = r.run.Plan(), r.run.Attempt()
+		in.Plan = r.run.Plan()
 	}
 	return report.Build(in)
 }
 
-// outputName is the output folder as people know it: as the job file has it.
-func (r *jobRun) outputName() string {
-	name := r.job.Sink.JSONL.URI
-	if r.flags.limit > 0 {
-		name = strings.TrimSuffix(name, "/") + fmt.Sprintf("/limit-%d/", r.flags.limit)
+// retryCommandLine is the command that predicts again what has failed.
+func (r *jobRun) retryCommandLine() string {
+	if r.flags.limit > 0 || r.flags.config == "-" {
+		return ""
 	}
-	return name
+	line := "cpr-batch retry --config " + quoted(r.flags.config)
+	if r.flags.date != "" {
+		line += " --date " + quoted(r.flags.date)
+	}
+	if len(r.flags.vars)+len(r.flags.set) > 0 {
+		line += ", and --var and --set as before" // whose values may be secrets
+	}
+	return line
+}
+
+// quoted is an argument as one types it.
+func quoted(arg string) string {
+	if arg != "" && !strings.ContainsAny(arg, " \t\n\"'\\$&|;<>()*?[]{}~#!`") {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
 
 // here is a folder's path as one types it in the working directory.
@@ -164,7 +218,7 @@ func (r *jobRun) mark(ctx context.Context, err error, text []byte) error {
 	case err == nil:
 		return r.run.Finish(ctx, text)
 	case reason != "":
-		return r.run.Fail(ctx, reason, text)
+		return r.run.Fail(ctx, reason, r.job.Errors, text)
 	}
 	return r.run.Stop(ctx, text)
 }
@@ -184,15 +238,14 @@ func (r *jobRun) print(rep report.Report) error {
 
 // sayFinished tells that there was nothing to do.
 func (r *jobRun) sayFinished(ctx context.Context) error {
-	records, err := r.records(ctx)
-	if err != nil {
+	if err := r.refresh(ctx); err != nil {
 		return err
 	}
+	summary := r.summary()
 	if r.flags.report == "json" {
-		return unlessUnread(r.print(r.report(records, nil)))
+		return unlessUnread(r.print(r.report(summary, nil)))
 	}
-	t := total(records)
-	_, err = fmt.Fprintf(r.stdout, "%s is finished already: %d instances, %d of them without a prediction, in %s\nTo run it anew, add --overwrite.\n",
-		r.job.Name, t.Read, t.Failed, here(r.folder))
+	_, err := fmt.Fprintf(r.stdout, "%s is finished already: %d instances, %d of them without a prediction, in %s\nTo run it anew, add --overwrite.\n",
+		r.job.Name, summary.Tally.Read, summary.Tally.Failed, here(r.folder))
 	return unlessUnread(err)
 }

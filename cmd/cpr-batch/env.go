@@ -77,7 +77,7 @@ need not be there: what trains the model can run in the environment that predict
 }
 
 func (p *program) printPython(ctx context.Context, job *configs.Job) error {
-	_, fetch, stop := watchSignals(ctx, p.log)
+	_, fetch, stop := watchSignals(ctx, p.log, limits{drain: defaultDrain()})
 	defer stop()
 	base, err := pyworker.FindInterpreter(fetch, job.Python, job.Dir)
 	if err != nil {

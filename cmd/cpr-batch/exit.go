@@ -128,12 +128,36 @@ func unlessUnread(err error) error {
 	return err
 }
 
-// drainTimeout is how long a run that was told to stop may finish what it has begun.
-const drainTimeout = 25 * time.Second
+// deadlineError is the end of a run whose time is over.
+type deadlineError struct{ cause *pipeline.Error }
 
-// watchSignals gives two contexts: fetch ends at the first signal, work at the second, or
-// when draining has taken too long. The causes are signalErrors.
-func watchSignals(parent context.Context, log *slog.Logger) (work, fetch context.Context, stop func()) {
+func (e deadlineError) Error() string { return e.cause.Error() }
+
+func (e deadlineError) Unwrap() error { return e.cause }
+
+func pastDeadline(at time.Time) error {
+	return deadlineError{&pipeline.Error{
+		Remedy: pipeline.TryAgain, Message: "the deadline of " + at.Format(time.RFC3339) + " is reached (--deadline)",
+		Hint: "Run the same command again: what is committed or sealed stays.",
+	}}
+}
+
+// limits bound how a run ends.
+type limits struct {
+	drain    time.Duration // how long what was begun may be finished
+	deadline time.Time     // when all has to be over; zero: never
+}
+
+// begin is when draining has to begin, so that the deadline is kept.
+func (l limits) begin(now time.Time) time.Duration {
+	left := l.deadline.Sub(now)
+	return max(left-l.drain, left/2)
+}
+
+// watchSignals gives two contexts: fetch ends at the first signal, or when the deadline is
+// near; work ends at the second, or when draining has taken too long. The causes are
+// signalErrors and deadlineErrors.
+func watchSignals(parent context.Context, log *slog.Logger, l limits) (work, fetch context.Context, stop func()) {
 	work, endWork := context.WithCancelCause(parent)
 	fetch, endFetch := context.WithCancelCause(work)
 	signals := make(chan os.Signal, 2)
@@ -147,25 +171,7 @@ func watchSignals(parent context.Context, log *slog.Logger) (work, fetch context
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		var late <-chan time.Time
-		var cause error
-		for {
-			select {
-			case s := <-signals:
-				if cause != nil {
-					endWork(cause)
-					continue
-				}
-				cause = signalError{s.(syscall.Signal)}
-				log.Info("stopping: what is wholly read is finished; a second signal ends at once", "signal", signalNames[s.(syscall.Signal)])
-				late = time.After(drainTimeout)
-				endFetch(cause)
-			case <-late:
-				endWork(cause)
-			case <-done:
-				return
-			}
-		}
+		(&ender{log: log, limits: l, endFetch: endFetch, endWork: endWork}).watch(signals, done)
 	}()
 	return work, fetch, func() {
 		signal.Stop(signals)
@@ -174,4 +180,45 @@ func watchSignals(parent context.Context, log *slog.Logger) (work, fetch context
 		endFetch(nil)
 		endWork(nil)
 	}
+}
+
+// ender ends a run in two steps.
+type ender struct {
+	log               *slog.Logger
+	limits            limits
+	endFetch, endWork context.CancelCauseFunc
+	cause             error // why it ends; nil before
+	late              <-chan time.Time
+}
+
+func (e *ender) watch(signals <-chan os.Signal, done <-chan struct{}) {
+	var near <-chan time.Time
+	if now := time.Now(); !e.limits.deadline.IsZero() {
+		near = time.After(e.limits.begin(now))
+	}
+	for {
+		select {
+		case s := <-signals:
+			if e.cause != nil {
+				e.endWork(e.cause)
+				continue
+			}
+			e.log.Info("stopping: what was begun is finished and sealed; a second signal ends at once", "signal", signalNames[s.(syscall.Signal)])
+			e.drain(signalError{s.(syscall.Signal)}, e.limits.drain)
+		case <-near:
+			if e.cause == nil {
+				e.log.Info("stopping: the deadline is near; what was begun is finished and sealed", "deadline", e.limits.deadline)
+				e.drain(pastDeadline(e.limits.deadline), time.Until(e.limits.deadline))
+			}
+		case <-e.late:
+			e.endWork(e.cause)
+		case <-done:
+			return
+		}
+	}
+}
+
+func (e *ender) drain(cause error, limit time.Duration) {
+	e.cause, e.late = cause, time.After(limit)
+	e.endFetch(cause)
 }

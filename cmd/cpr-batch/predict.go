@@ -83,7 +83,7 @@ func (p *program) predict(ctx context.Context, job *configs.Job, name string) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, input.Close()) }()
-	work, fetch, stop := watchSignals(ctx, p.log)
+	work, fetch, stop := watchSignals(ctx, p.log, limits{drain: defaultDrain()})
 	defer stop()
 	base, err := pyworker.FindInterpreter(fetch, job.Python, job.Dir)
 	if err != nil {

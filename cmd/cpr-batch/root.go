@@ -77,7 +77,7 @@ another job · 3 the model or the data is at fault · 128+n ended by signal n wi
 	root.PersistentFlags().StringVar(&p.logLevel, "log-level", "info", "the least level that is logged: debug, info, warn, error")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return p.startLog() }
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(p.runCommand(), p.validateCommand(), p.planCommand(), p.predictCommand(), p.initCommand(),
+	root.AddCommand(p.runCommand(), p.validateCommand(), p.planCommand(), p.predictCommand(), p.retryCommand(), p.statusCommand(), p.initCommand(),
 		p.schemaCommand(), p.envCommand(), p.versionCommand(), reaperCommand())
 	return root
 }
@@ -148,6 +148,8 @@ func exactArgs(least, most int) cobra.PositionalArgs {
 type jobFlags struct {
 	config, date string
 	set, vars    []string
+
+	taskIndexSet bool // the command line tells which task this is
 }
 
 func (f *jobFlags) add(cmd *cobra.Command) {
@@ -172,7 +174,7 @@ func (f *jobFlags) load(cmd *cobra.Command, p *program) (*configs.Job, error) {
 		vars[name] = value
 	}
 	return configs.Load(cmd.Context(), configs.Options{
-		Path: f.config, Stdin: p.stdin, Store: p.store, Vars: vars, Set: f.set, Date: f.date,
+		Path: f.config, Stdin: p.stdin, Store: p.store, Vars: vars, Set: f.set, Date: f.date, TaskIndexSet: f.taskIndexSet,
 		LookupEnv: os.LookupEnv, Now: time.Now(),
 	})
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +37,13 @@ var runIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
 
 type runFlags struct {
 	jobFlags
-	overwrite     bool
-	limit         int64
-	report, runID string
-	progress      report.Mode
+	taskFlags
+	overwrite, accept bool
+	limit             int64
+	report, runID     string
+	progress          report.Mode
+	drain             time.Duration
+	deadline          string
 }
 
 func (p *program) runCommand() *cobra.Command {
@@ -46,21 +51,37 @@ func (p *program) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --config job.yaml",
 		Short: "Run the job",
-		Long: `Run the job. Run again, it carries on where it was: what is committed is not predicted
-again. When it is finished already, it says so and ends with status 0.`,
+		Long: `Run the job. Run again, on this machine or another, it carries on where it was: what is
+committed is not predicted again, nor what was sealed inside a split. When it is finished
+already, it says so and ends with status 0.
+
+Several tasks on several machines share a run: each takes its share, then helps where
+nobody is at work, and takes over from a machine that is lost. Which task this is, Cloud
+Run jobs, Kubernetes indexed jobs (with --task-count), Google Batch and Slurm arrays say.`,
 		Example: `  cpr-batch run --config job.yaml
   cpr-batch run --config job.yaml --limit 1000
-  cpr-batch run --config job.yaml --set workers.count=4 --date 2026-11-22`,
+  cpr-batch run --config job.yaml --set workers.count=4 --date 2026-11-22
+  cpr-batch run --config job.yaml --deadline 50m
+  cpr-batch run --config job.yaml --date 2026-11-22 --task-index 2 --task-count 8`,
 		Args: exactArgs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.runJob(cmd, &f) },
 	}
-	f.add(cmd)
+	f.addRun(cmd)
+	f.taskFlags.add(cmd)
 	cmd.Flags().BoolVar(&f.overwrite, "overwrite", false, "remove what an earlier run left in the output folder, and begin anew")
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "only the first N instances, into the folder limit-N of the output")
-	cmd.Flags().TextVar(&f.progress, "progress", report.Auto, "auto (a bar on a terminal, lines elsewhere), plain (lines), none")
 	cmd.Flags().StringVar(&f.runID, "run-id", "", "the ID of the run, in its plan and report (default: a new one); with --overwrite, a run of this ID is carried on")
-	cmd.Flags().StringVar(&f.report, "report", "text", "what standard output gets at the end: text (the summary), json (the report alone)")
 	return cmd
+}
+
+// addRun adds what all commands have that run a job into its output.
+func (f *runFlags) addRun(cmd *cobra.Command) {
+	f.jobFlags.add(cmd)
+	cmd.Flags().BoolVar(&f.accept, "accept-changes", false, "carry the run on with another model, other packages, another Python or environment: what is committed stays")
+	cmd.Flags().TextVar(&f.progress, "progress", report.Auto, "auto (a bar on a terminal, lines elsewhere), plain (lines), none")
+	cmd.Flags().StringVar(&f.report, "report", "text", "what standard output gets at the end: text (the summary), json (the report alone)")
+	cmd.Flags().DurationVar(&f.drain, "drain-timeout", defaultDrain(), "how long a run that is told to stop may finish and seal what it has begun")
+	cmd.Flags().StringVar(&f.deadline, "deadline", "", "when the run stops by itself, sealed and with status 1: 50m from now, or a time as RFC 3339 has it")
 }
 
 func (f *runFlags) check(cmd *cobra.Command) error {
@@ -69,69 +90,108 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 		return usageError(cmd, fmt.Errorf("--limit %d: it is a number of instances, 1 or more", f.limit))
 	case !runIDPattern.MatchString(f.runID):
 		return usageError(cmd, fmt.Errorf("--run-id %q: write at most 64 letters, digits, dots, - and _", f.runID))
+	case f.drain <= 0:
+		return usageError(cmd, fmt.Errorf("--drain-timeout %s: write a duration above 0", f.drain))
 	case f.report != "text" && f.report != "json":
 		return usageError(cmd, fmt.Errorf("--report %q: it is text or json", f.report))
 	}
 	return nil
 }
 
-// jobRun is one execution of `run`.
+// jobRun is one execution of `run`, or of `retry`.
 type jobRun struct {
 	*program
 	flags   *runFlags
+	task    task
 	job     *configs.Job
 	folder  string // of the output
+	shown   string // the same, as the job file has it
 	started time.Time
 
 	base     pyworker.Interpreter
 	model    *pyworker.Model
 	run      *runs.Run // nil until the plan stands
+	again    *runs.Verdict
 	result   pipeline.Result
 	stats    pyworker.Stats
 	progress *report.Progress
+
+	retryOf string         // ID of the run whose failures are predicted again; "": this is no retry
+	prior   pipeline.Tally // what counts beside this run's own for the error budget
 }
 
 func (p *program) runJob(cmd *cobra.Command, f *runFlags) error {
-	if err := f.check(cmd); err != nil {
-		return err
-	}
-	job, err := f.load(cmd, p)
+	r, l, err := p.newRun(cmd, f)
 	if err != nil {
 		return err
 	}
-	r := &jobRun{program: p, flags: f, job: job, started: time.Now(), folder: job.Resolve(job.Sink.JSONL.URI)}
 	if f.limit > 0 {
 		r.folder = objects.Join(r.folder, fmt.Sprintf("limit-%d", f.limit))
+		r.shown = strings.TrimSuffix(r.shown, "/") + fmt.Sprintf("/limit-%d/", f.limit)
 	}
+	work, fetch, stop := watchSignals(cmd.Context(), p.log, l)
+	defer stop()
+	return r.conclude(context.WithoutCancel(work), r.do(work, fetch, &jobInput{store: p.store, job: r.job, limit: f.limit}))
+}
+
+// newRun reads the flags and the job file.
+func (p *program) newRun(cmd *cobra.Command, f *runFlags) (*jobRun, limits, error) {
+	if err := f.check(cmd); err != nil {
+		return nil, limits{}, err
+	}
+	deadline, err := parseDeadline(f.deadline, time.Now())
+	if err != nil {
+		return nil, limits{}, usageError(cmd, err)
+	}
+	task, err := f.find(cmd, os.Getenv)
+	if err != nil {
+		return nil, limits{}, err
+	}
+	f.taskIndexSet = cmd.Flags().Changed("task-index")
+	if task.count > 1 && f.overwrite && f.runID == "" {
+		return nil, limits{}, usageError(cmd, errors.New("--overwrite with several tasks needs --run-id, a new one each time: else each of them would remove the others' work"))
+	}
+	job, err := f.load(cmd, p)
+	if err != nil {
+		return nil, limits{}, err
+	}
+	r := &jobRun{program: p, flags: f, task: task, job: job, started: time.Now(), shown: job.Sink.JSONL.URI, folder: job.Resolve(job.Sink.JSONL.URI)}
 	if f.progress == report.Auto && p.logFormat == "json" {
 		f.progress = report.Plain // every line of it is JSON
 	}
 	outlivePipes()
 	r.progress = report.NewProgress(p.stderr, f.progress)
 	p.stderr = r.progress
-	if err := p.startLog(); err != nil {
-		return err
-	}
-	work, fetch, stop := watchSignals(cmd.Context(), p.log)
-	defer stop()
-	return r.conclude(context.WithoutCancel(work), r.do(work, fetch))
+	return r, limits{drain: f.drain, deadline: deadline}, p.startLog()
 }
 
+// planWait is how long a task that is not the first waits for the plan of the first.
+const planWait = 30 * time.Second
+
 // do runs the job up to the point where it is done or something is wrong.
-func (r *jobRun) do(work, fetch context.Context) error {
-	plan, err := r.plan(fetch)
+func (r *jobRun) do(work, fetch context.Context, input runs.Input) error {
+	digest, err := r.digest(fetch)
 	if err != nil {
 		return causeOf(fetch, err)
 	}
-	if r.flags.runID != "" {
-		plan.RunID = r.flags.runID
+	if r.task.again {
+		if r.again, err = runs.Repeats(fetch, r.store, r.folder, digest, r.job.Errors); err != nil || r.again != nil {
+			return causeOf(fetch, err)
+		}
 	}
 	if r.flags.overwrite {
 		if err := r.overwrite(fetch); err != nil {
 			return causeOf(fetch, err)
 		}
 	}
-	if r.run, err = runs.Begin(fetch, r.store, r.folder, plan, r.versions()); err != nil {
+	config := runs.Config{
+		Store: r.store, Folder: r.folder, Name: r.job.Name, RunID: r.flags.runID, Started: r.started,
+		Digest: digest, Input: input, Versions: r.versions(), AcceptChanges: r.flags.accept, Log: r.log,
+	}
+	if r.task.index > 0 {
+		config.Wait = planWait
+	}
+	if r.run, err = runs.Begin(fetch, config); err != nil {
 		return causeOf(fetch, err)
 	}
 	if r.finished() {
@@ -140,7 +200,7 @@ func (r *jobRun) do(work, fetch context.Context) error {
 	if err := r.run.Keep(fetch, "job.yaml", r.job.Text); err != nil {
 		return causeOf(fetch, err)
 	}
-	if len(r.run.State().Committed) == len(r.run.Plan().Splits) {
+	if r.run.Summary().Parts == r.run.Plan().Splits.Len() {
 		return nil // no worker is needed
 	}
 	return r.predict(work, fetch)
@@ -150,10 +210,7 @@ func (r *jobRun) do(work, fetch context.Context) error {
 // --run-id names: then this is a further attempt at it.
 func (r *jobRun) overwrite(ctx context.Context) error {
 	if r.flags.runID != "" {
-		state, err := runs.Look(ctx, r.store, r.folder)
-		if err == nil && state.Plan != nil && state.Plan.RunID == r.flags.runID {
-			return nil
-		}
+		return runs.Supersede(ctx, r.store, r.folder, r.flags.runID, r.log)
 	}
 	return runs.Overwrite(ctx, r.store, r.folder)
 }
@@ -176,12 +233,11 @@ func (r *jobRun) finished() bool {
 	return r.run != nil && r.run.State().Condition == runs.Finished
 }
 
-// plan looks at all that decides the output: interpreter, model, packages, input.
-func (r *jobRun) plan(ctx context.Context) (runs.Plan, error) {
+// digest looks at all that decides the output but the input: interpreter, model, packages.
+func (r *jobRun) digest(ctx context.Context) (runs.Digest, error) {
 	var prints []pyworker.Print
-	var splits []pipeline.PlannedSplit
 	var requirements string
-	var errs [4]error
+	var errs [3]error
 	var all sync.WaitGroup
 	all.Go(func() { r.base, errs[0] = pyworker.FindInterpreter(ctx, r.job.Python, r.job.Dir) })
 	all.Go(func() {
@@ -191,17 +247,17 @@ func (r *jobRun) plan(ctx context.Context) (runs.Plan, error) {
 		}
 	})
 	all.Go(func() {
-		splits, errs[2] = sources.PlanJSONL(ctx, r.store, r.job.Dir, *r.job.Source.JSONL, r.flags.limit)
-	})
-	all.Go(func() {
-		requirements, errs[3] = pyworker.RequirementsText(ctx, r.store, r.job.Python.Requirements, r.job.Dir)
+		requirements, errs[2] = pyworker.RequirementsText(ctx, r.store, r.job.Python.Requirements, r.job.Dir)
 	})
 	all.Wait()
 	if err := worst(errs[:]); err != nil {
-		return runs.Plan{}, err
+		return runs.Digest{}, err
 	}
-	digest := r.job.Digest(splits, prints, r.base, requirements)
-	return runs.NewPlan(r.job.Name, r.started, digest, splits)
+	digest := r.job.Digest(prints, r.base, requirements)
+	if r.retryOf != "" {
+		digest.Show("retry of run", r.retryOf)
+	}
+	return digest, nil
 }
 
 // rows is how the job arranges the rows of its input.
@@ -239,19 +295,38 @@ func (r *jobRun) predict(work, fetch context.Context) (err error) {
 			end(context.Cause(fetch))
 		}
 	})()
-	source := sources.NewJSONL(r.store, *r.job.Source.JSONL, rows(r.job), r.run.Plan().Splits)
+	pool.Store(place.pool)
+	return r.engine(work, fetch, place, counters)
+}
+
+// engine drives the splits that are this task's through the workers.
+func (r *jobRun) engine(ctx, fetch context.Context, place *workplace, counters *pipeline.Counters) error {
+	elsewhere := new(pipeline.Elsewhere)
+	before := r.run.Summary().Tally
+	before.Add(&r.prior)
+	share, err := r.run.Share(fetch, runs.TaskConfig{
+		Index: r.task.index, Count: r.task.count, NoWait: r.flags.wait == "none",
+		Straggling: max(2*r.job.Checkpoint, straggling), Elsewhere: elsewhere, Log: r.log,
+	})
+	if err != nil {
+		return causeOf(fetch, err)
+	}
+	source := sources.NewJSONL(r.store, *r.job.Source.JSONL, rows(r.job), work{Share: share, run: r.run})
 	sink := sinks.NewJSONL(r.run, r.store, *r.job.Sink.JSONL, r.job.Output)
 	job := newJob(r.job, place.pool, source, sink, r.log)
-	job.Counters = counters
-	for i := range r.run.State().Committed {
-		record := &r.run.State().Committed[i]
-		job.Before.Add(&record.Tally)
-		source.Known(record.Split, record.Tally.Lines)
+	job.Counters, job.Before, job.Elsewhere, job.Checkpoint = counters, before, elsewhere, r.job.Checkpoint
+	r.result, err = job.Run(ctx, fetch)
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	defer cancel()
+	if leaveErr := share.Close(leaving); leaveErr != nil {
+		r.log.Warn("the other tasks are not told that this one has ended: they find out", "reason", leaveErr)
 	}
-	pool.Store(place.pool)
-	r.result, err = job.Run(work, fetch)
 	return errors.Join(err, source.Close(), sink.Close())
 }
+
+// straggling is from when on a split that another task holds may be taken by one that has
+// nothing else to do.
+const straggling = 5 * time.Minute
 
 // newJob is the engine's work for a job file.
 func newJob(job *configs.Job, pool *pyworker.Pool, source pipeline.Source, sink pipeline.Sink, log *slog.Logger) *pipeline.Job {
@@ -276,18 +351,14 @@ func newJob(job *configs.Job, pool *pyworker.Pool, source pipeline.Source, sink 
 
 // watch shows the progress of a job, from the download of its model on, until it is stopped.
 func (r *jobRun) watch(counters *pipeline.Counters, transfer *pyworker.Transfer, pool *atomic.Pointer[pyworker.Pool]) {
-	committed := map[pipeline.SplitID]bool{}
-	for _, record := range r.run.State().Committed {
-		committed[record.Split] = true
-	}
 	var left int64
-	for _, split := range r.run.Plan().Splits {
-		for _, piece := range split.Pieces {
-			if !committed[split.ID] {
-				left += piece.End - piece.Start
-			}
+	splits := r.run.Plan().Splits
+	for i := range splits.Len() {
+		if !r.run.Committed(i) {
+			left += splits.Bytes(i)
 		}
 	}
+	left /= int64(max(1, r.task.count))
 	r.progress.Start(report.Watch{
 		Counters: counters, Bytes: left, Log: r.log,
 		Download: func() (done, total int64) { return transfer.Done.Load(), transfer.Total.Load() },

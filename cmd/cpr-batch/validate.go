@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,7 +90,7 @@ func visible(s string) string {
 }
 
 func (p *program) validate(ctx context.Context, job *configs.Job, instances string) error {
-	work, fetch, stop := watchSignals(ctx, p.log)
+	work, fetch, stop := watchSignals(ctx, p.log, limits{drain: defaultDrain()})
 	defer stop()
 	v := &validation{program: p, job: job, table: tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)}
 	v.check("job file", job.Path, nil)
@@ -97,8 +98,8 @@ func (p *program) validate(ctx context.Context, job *configs.Job, instances stri
 	v.check("interpreter", base.String(), err)
 	usable := err == nil
 	store := p.store
-	splits, err := sources.PlanJSONL(fetch, store, job.Dir, *job.Source.JSONL, 0)
-	v.check("input", describeInput(splits), err)
+	input, err := describeInput(sources.PlanJSONL(fetch, store, job.Dir, *job.Source.JSONL, 0))
+	v.check("input", input, err)
 	v.hasInput = err == nil
 	v.checkOutput(fetch, store)
 	if usable {
@@ -113,18 +114,24 @@ func (p *program) validate(ctx context.Context, job *configs.Job, instances stri
 	return worst(v.failed)
 }
 
-func describeInput(splits []pipeline.PlannedSplit) string {
-	files := map[string]int64{}
-	for _, s := range splits {
+// describeInput counts what a plan reads.
+func describeInput(plan iter.Seq2[pipeline.PlannedSplit, error]) (string, error) {
+	var files, size, splits int64
+	last := ""
+	for s, err := range plan {
+		if err != nil {
+			return "", err
+		}
+		splits++
 		for _, piece := range s.Pieces {
-			files[piece.URI] = piece.Size
+			size += piece.End - piece.Start
+			if piece.URI != last {
+				files++
+				last = piece.URI
+			}
 		}
 	}
-	var size int64
-	for _, n := range files {
-		size += n
-	}
-	return fmt.Sprintf("%s, %s, %s", counted(int64(len(files)), "file"), counted(size, "byte"), counted(int64(len(splits)), "split"))
+	return fmt.Sprintf("%s, %s, %s", counted(files, "file"), counted(size, "byte"), counted(splits, "split")), nil
 }
 
 func counted(n int64, thing string) string {
@@ -137,7 +144,12 @@ func counted(n int64, thing string) string {
 // checkOutput looks at what the output folder holds.
 func (v *validation) checkOutput(ctx context.Context, store objects.Store) {
 	folder := v.job.Resolve(v.job.Sink.JSONL.URI)
-	state, err := runs.Look(ctx, store, folder)
+	run, err := runs.Inspect(ctx, store, folder)
+	var state runs.State
+	if err == nil {
+		state = run.State()
+		defer func() { _ = run.Close() }()
+	}
 	if err == nil && !objects.IsCloud(folder) {
 		err = runs.Fault(pipeline.PhasePlan, "write", folder, writable(folder))
 	}
@@ -146,7 +158,7 @@ func (v *validation) checkOutput(ctx context.Context, store objects.Store) {
 	case runs.Fresh:
 		what += ": nothing of a run yet"
 	case runs.Begun:
-		what += fmt.Sprintf(": a run that is not done, %d of %d parts are committed", len(state.Committed), len(state.Plan.Splits))
+		what += fmt.Sprintf(": a run that is not done, %d of %d parts are committed", run.Summary().Parts, state.Plan.Splits.Len())
 	case runs.Finished:
 		what += ": a run that is done (--overwrite runs it anew)"
 	case runs.Failed:
@@ -192,20 +204,35 @@ func (v *validation) checkPredictor(work, fetch context.Context, store objects.S
 		t.source = sources.NewReader(input, instances, *v.job.Source.JSONL, rows(v.job))
 	} else {
 		// Without input the class is loaded all the same.
-		first, err := sources.PlanJSONL(fetch, store, v.job.Dir, *v.job.Source.JSONL, trialInstances)
+		first, err := collect(sources.PlanJSONL(fetch, store, v.job.Dir, *v.job.Source.JSONL, trialInstances))
 		if err != nil {
 			first = nil
 			if v.hasInput {
 				v.check("instances", "", err)
 			}
 		}
-		t.source = sources.NewJSONL(store, *v.job.Source.JSONL, rows(v.job), first)
+		t.source = sources.NewJSONL(store, *v.job.Source.JSONL, rows(v.job), sources.InOrder(first...))
 	}
 	result, err := v.try(work, fetch, t)
 	v.check("predictor", v.job.Model.PredictionClass+" loads", err)
 	if err == nil {
 		v.checkTrial(result)
 	}
+}
+
+// collect numbers the splits of a short plan.
+func collect(plan iter.Seq2[pipeline.PlannedSplit, error]) ([]pipeline.PlannedSplit, error) {
+	var splits []pipeline.PlannedSplit
+	for s, err := range plan {
+		if err != nil {
+			return nil, err
+		}
+		splits = append(splits, s)
+	}
+	for i := range splits {
+		splits[i].ID = pipeline.NewSplitID(i, len(splits))
+	}
+	return splits, nil
 }
 
 // checkTrial judges what came of the trial's instances.

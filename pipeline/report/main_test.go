@@ -19,7 +19,10 @@ var began = time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
 
 // finished is a run of two splits, the first of them committed by an earlier attempt.
 func finished() report.Input {
-	splits := []pipeline.PlannedSplit{{ID: "00000-of-00002"}, {ID: "00001-of-00002"}}
+	splits, err := runs.SplitsOf(pipeline.PlannedSplit{}, pipeline.PlannedSplit{})
+	if err != nil {
+		panic(err)
+	}
 	var first, second pipeline.Tally
 	first = pipeline.Tally{Read: 200_000, Predicted: 199_998, Batches: 200, FurtherCalls: 40, BytesRead: 1000, BytesWritten: 1500,
 		Seconds: pipeline.Seconds{Read: 1, Decode: 2, Predict: 3, Encode: 4, Write: 5}}
@@ -32,27 +35,37 @@ func finished() report.Input {
 	second.Fail("00001-of-00002", 5, pipeline.Origin{URI: "extra/b.jsonl.gz", Line: 10, Offset: -1},
 		&pipeline.Failure{Phase: pipeline.PhaseRead, Type: pipeline.TypeInvalidJSON, Message: "Expecting value\nat \x1b[31mcolumn 3"})
 	return report.Input{
-		Name: "churn-nightly", Output: "out/", Status: report.Done, Attempt: "b", Began: began, Ended: began.Add(192 * time.Second),
-		Plan: &runs.Plan{RunID: "r1", Name: "churn-nightly", Started: began.Add(-time.Hour), Splits: splits},
-		Records: []runs.Record{
-			{Split: "00000-of-00002", Attempt: "a", Tally: first, Files: []runs.PartFile{
-				{Name: "predictions-00000-of-00002.jsonl.gz"}, {Name: "errors-00000-of-00002.jsonl.gz"}}},
-			{Split: "00001-of-00002", Attempt: "b", Tally: second, Files: []runs.PartFile{
-				{Name: "predictions-00001-of-00002.jsonl.gz"}, {Name: "errors-00001-of-00002.jsonl.gz"}}},
-		},
+		Name: "churn-nightly", Output: "out/", Retry: "cpr-batch retry --config job.yaml", Status: report.Done, Began: began, Ended: began.Add(192 * time.Second),
+		Plan:     &runs.Plan{RunID: "r1", Name: "churn-nightly", Started: began.Add(-time.Hour), Splits: splits},
+		Summary:  runs.Summary{Parts: 2, Own: 1, OwnRead: second.Read, Tally: sum(first, second), Errors: "jsonl.gz"},
 		Workers:  report.Workers{Count: 4, Started: 5, Died: 1, Load: 1500 * time.Millisecond, Idle: time.Second, PeakMemory: 1 << 20},
 		Versions: runs.Versions{CPRBatch: "0.1.0", Go: "go1.26", Python: "3.12.1"},
 	}
 }
 
+func sum(tallies ...pipeline.Tally) pipeline.Tally {
+	var total pipeline.Tally
+	for i := range tallies {
+		total.Add(&tallies[i])
+	}
+	return total
+}
+
+// half is finished without its second part.
+func half() report.Input {
+	in := finished()
+	in.Summary = runs.Summary{Parts: 1, Errors: "jsonl.gz", Tally: pipeline.Tally{
+		Read: 200_000, Predicted: 199_998, Failed: 2, Batches: 200, FurtherCalls: 40, Failures: in.Summary.Tally.Failures[:1]}}
+	in.Summary.Tally.Failures[0].Count = 2
+	return in
+}
+
 // without is finished, with no failure and no earlier attempt.
 func without() report.Input {
 	in := finished()
-	for i := range in.Records {
-		r := &in.Records[i]
-		r.Attempt, r.Tally.Predicted, r.Tally.Failed, r.Tally.Failures = "b", r.Tally.Read, 0, nil
-		r.Files = r.Files[:1]
-	}
+	t := &in.Summary.Tally
+	t.Predicted, t.Failed, t.Failures = t.Read, 0, nil
+	in.Summary.Own, in.Summary.OwnRead, in.Summary.Errors = 2, t.Read, ""
 	in.Workers.Died = 0
 	return in
 }
@@ -60,7 +73,7 @@ func without() report.Input {
 // hopeless is a run that was given up in its first split.
 func hopeless() report.Input {
 	in := finished()
-	in.Records, in.Status = nil, report.Failed
+	in.Summary, in.Status = runs.Summary{}, report.Failed
 	in.Uncommitted = pipeline.Tally{Read: 164, Batches: 1, FurtherCalls: 99}
 	for n := range int64(100) {
 		in.Uncommitted.Fail("00000-of-00002", n, pipeline.Origin{URI: "extra/a.jsonl", Line: n + 1}, &pipeline.Failure{

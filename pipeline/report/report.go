@@ -35,6 +35,7 @@ type Report struct {
 	Output       string        `json:"output"`
 	ErrorsFiles  string        `json:"errors_files,omitempty"` // a glob; "" where there are none
 	Folder       string        `json:"-"`                      // Output, as one finds it from here
+	Retry        string        `json:"-"`                      // the command that predicts again what failed; "": there is none
 	ConfigDigest string        `json:"config_digest"`
 	Instances    Instances     `json:"instances"`
 	Uncommitted  *Instances    `json:"uncommitted,omitempty"` // those of Instances that are in no committed part
@@ -46,6 +47,7 @@ type Report struct {
 	Splits       Splits        `json:"splits"`
 	PeakMemory   PeakMemory    `json:"peak_memory"`
 	Versions     runs.Versions `json:"versions"`
+	MadeBy       []runs.Maker  `json:"made_by,omitempty"` // where not all parts were made by the same
 	Attempt      Attempt       `json:"attempt"`
 }
 
@@ -152,14 +154,15 @@ type Input struct {
 	Name        string // of the job
 	Output      string // the run's folder, as the job file has it
 	Folder      string // the same as one finds it from here; "": Output
+	Retry       string // the command that predicts again what failed; "": there is none
 	Status      Status
 	Err         error      // why the run did not end well; nil when it is done
 	Plan        *runs.Plan // nil where the run ended before it had one
-	Attempt     string     // the name of this attempt, as in its records
 	Began       time.Time  // when this attempt began
 	Ended       time.Time
-	Records     []runs.Record  // all there are
+	Summary     runs.Summary   // of the commit records
 	Uncommitted pipeline.Tally // what was counted in splits that were not committed
+	Resumed     int64          // of all these, instances that earlier attempts had sealed
 	Workers     Workers
 	Versions    runs.Versions
 }
@@ -167,36 +170,32 @@ type Input struct {
 // Build makes the report of a run that has just ended.
 func Build(in Input) Report {
 	r := Report{
-		Name: in.Name, Status: in.Status, Started: in.Began.UTC(), Ended: in.Ended.UTC(), Output: in.Output, Folder: cmp.Or(in.Folder, in.Output),
+		Name: in.Name, Status: in.Status, Started: in.Began.UTC(), Ended: in.Ended.UTC(), Output: in.Output, Folder: cmp.Or(in.Folder, in.Output), Retry: in.Retry,
 		Error: describe(in.Err), Versions: in.Versions, Attempt: Attempt{Started: in.Began.UTC()},
 		PeakMemory: PeakMemory{Program: peakMemory(), Workers: in.Workers.PeakMemory},
 		Workers: WorkerCounts{
 			Count: in.Workers.Count, Started: in.Workers.Started, Died: in.Workers.Died, Timeouts: in.Workers.Timeouts,
 		},
-		Splits: Splits{Done: len(in.Records)},
+		Splits: Splits{Done: in.Summary.Parts, Skipped: in.Summary.Parts - in.Summary.Own},
 	}
 	if in.Plan != nil {
 		r.RunID, r.Started, r.ConfigDigest = in.Plan.RunID, in.Plan.Started, in.Plan.Digest.Sum()
-		r.Splits.Total = len(in.Plan.Splits)
+		r.Splits.Total = in.Plan.Splits.Len()
 	}
-	var total pipeline.Tally
-	for i := range in.Records {
-		record := &in.Records[i]
-		total.Add(&record.Tally)
-		if record.Attempt == in.Attempt {
-			r.Attempt.Instances += record.Tally.Read
-		} else {
-			r.Splits.Skipped++
-		}
-		if r.ErrorsFiles == "" {
-			r.ErrorsFiles = errorsGlob(in.Output, record.Files)
-		}
+	total := in.Summary.Tally
+	r.Attempt.Instances = in.Summary.OwnRead
+	if in.Summary.Errors != "" {
+		r.ErrorsFiles = strings.TrimSuffix(in.Output, "/") + "/errors-*." + in.Summary.Errors
+	}
+	if len(in.Summary.Makers) > 1 {
+		r.MadeBy = in.Summary.Makers
 	}
 	if in.Status != Done && in.Uncommitted.Read > 0 {
 		r.Uncommitted = &Instances{Read: in.Uncommitted.Read, Predicted: in.Uncommitted.Predicted, Failed: in.Uncommitted.Failed}
 		r.Attempt.Instances += in.Uncommitted.Read
 		total.Add(&in.Uncommitted)
 	}
+	r.Attempt.Instances = max(0, r.Attempt.Instances-in.Resumed)
 	r.count(&total, in.Workers)
 	return r
 }
@@ -233,17 +232,6 @@ func place(o pipeline.Origin) Source {
 
 // seconds rounds to milliseconds.
 func seconds(s float64) float64 { return math.Round(1000*s) / 1000 }
-
-// errorsGlob matches the errors files beside one of a part, or is "" where it has none.
-func errorsGlob(output string, files []runs.PartFile) string {
-	for _, f := range files {
-		if strings.HasPrefix(f.Name, "errors-") {
-			_, extension, _ := strings.Cut(f.Name, ".")
-			return strings.TrimSuffix(output, "/") + "/errors-*." + extension
-		}
-	}
-	return ""
-}
 
 func describe(err error) *Error {
 	if err == nil {

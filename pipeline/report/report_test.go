@@ -92,12 +92,16 @@ func TestAnErrorKeepsItsWordsInTheReport(t *testing.T) {
 
 func TestWhatIsNotCommittedIsToldApart(t *testing.T) {
 	t.Parallel()
-	in := finished()
-	in.Records, in.Status = in.Records[:1], report.Stopped
+	in := half()
+	in.Status = report.Stopped
 	in.Uncommitted = pipeline.Tally{Read: 10, Predicted: 8, Failed: 1}
 	r := report.Build(in)
 	if r.Instances.Read != 200_010 || r.Uncommitted == nil || *r.Uncommitted != (report.Instances{Read: 10, Predicted: 8, Failed: 1}) || r.Attempt.Instances != 10 {
 		t.Errorf("%+v, uncommitted %+v, attempt %+v", r.Instances, r.Uncommitted, r.Attempt)
+	}
+	in.Resumed = 6
+	if r := report.Build(in); r.Attempt.Instances != 4 {
+		t.Errorf("the attempt has predicted %d of 10 instances of which 6 were sealed", r.Attempt.Instances)
 	}
 	in = finished()
 	in.Uncommitted = pipeline.Tally{Read: 10} // of a part that somebody else committed first
@@ -106,10 +110,27 @@ func TestWhatIsNotCommittedIsToldApart(t *testing.T) {
 	}
 }
 
+func TestPartsMadeByDifferentModelsAreToldApart(t *testing.T) {
+	t.Parallel()
+	in := without()
+	if r := report.Build(in); r.MadeBy != nil {
+		t.Errorf("made by %+v", r.MadeBy)
+	}
+	in.Summary.Makers = []runs.Maker{{Digest: "d1", Parts: 1, First: "00000-of-00002"}, {Digest: "d2", Parts: 1, First: "00001-of-00002"}}
+	r := report.Build(in)
+	text, err := r.JSON()
+	if err != nil || !strings.Contains(string(text), `"config_digest": "d2"`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if got := summary(t, in); !strings.Contains(got, "made by        2 versions of the model") {
+		t.Error(got)
+	}
+}
+
 func TestTheClosingSummary(t *testing.T) {
 	t.Parallel()
-	stopped := finished()
-	stopped.Records, stopped.Status, stopped.Err = stopped.Records[:1], report.Stopped, errors.New("ended by SIGTERM")
+	stopped := half()
+	stopped.Status, stopped.Err = report.Stopped, errors.New("ended by SIGTERM")
 	stopped.Uncommitted = pipeline.Tally{Read: 5000, Predicted: 4500, Failed: 1}
 	unplanned := report.Input{Name: "x", Status: report.Failed, Began: began, Ended: began.Add(time.Second), Output: "out",
 		Err: &pipeline.Error{Phase: pipeline.PhaseImport, Type: "ModuleNotFoundError", Message: "No module named 'numpy'", Hint: "install it"}}
@@ -142,8 +163,7 @@ churn-nightly done in 3m12s, 4 instances without a prediction
   speed          521 instances a second, 4 workers
   workers        1 died
   output         out/  (2 parts, 1 from before)
-  to try again   those without a prediction: a copy of the job with another sink, and
-                 source: {jsonl: {uris: ["out/errors-*.jsonl.gz"], field: instance}}
+  to try again   those without a prediction: cpr-batch retry --config job.yaml
 `},
 		"failed": {hopeless(), `
 churn-nightly FAILED after 2.3s: predict: TooManyFailures: 100 of 100 instances failed (100 %), more than errors.max_failure_ratio (0.01) allows
@@ -152,7 +172,7 @@ churn-nightly FAILED after 2.3s: predict: TooManyFailures: 100 of 100 instances 
   predicted        0
   no prediction  100  (60.9 %), no errors file: no part with a failure was finished
   not reached     64
-  unfinished     164  of those read are in unfinished parts: predicted again next time
+  unfinished     164  of those read are in unfinished parts: what is not sealed is predicted again next time
 
   reasons        100  KeyError (predict): 'amount'
                       first at extra/a.jsonl line 1
@@ -169,7 +189,7 @@ churn-nightly STOPPED after 3m12s with work left: ended by SIGTERM
   predicted      204,498
   no prediction        3  (below 0.01 %), those of finished parts in out/errors-*.jsonl.gz
   not reached        499
-  unfinished       5,000  of those read are in unfinished parts: predicted again next time
+  unfinished       5,000  of those read are in unfinished parts: what is not sealed is predicted again next time
 
   reasons        2  ValueError (predict): could not convert string to float: 'n/a'
                     first at extra/a.jsonl line 17
@@ -207,7 +227,7 @@ func TestOfManyKindsOfFailuresTheSummaryShowsSome(t *testing.T) {
 		tally.Fail("00000-of-00002", n, pipeline.Origin{URI: "a", Line: n + 1}, &pipeline.Failure{
 			Phase: pipeline.PhasePredict, Type: fmt.Sprintf("Error%d", n), Message: strings.Repeat("m", 500)})
 	}
-	in.Records = []runs.Record{{Split: "00000-of-00002", Tally: tally, Files: in.Records[0].Files}}
+	in.Summary.Tally = tally
 	r := report.Build(in)
 	if len(r.Failures) != 100 || len([]rune(r.Failures[0].First.Message)) > 201 {
 		t.Errorf("%d kinds, a message of %d", len(r.Failures), len(r.Failures[0].First.Message))

@@ -93,7 +93,7 @@ func (s *summary) instances(r Report) {
 		s.row("not reached", "%*s", width, number(open))
 	}
 	if u := r.Uncommitted; u != nil {
-		s.row("unfinished", "%*s  of those read are in unfinished parts: predicted again next time", width, number(u.Read))
+		s.row("unfinished", "%*s  of those read are in unfinished parts: what is not sealed is predicted again next time", width, number(u.Read))
 	}
 }
 
@@ -154,6 +154,9 @@ func (s *summary) rest(r Report) {
 	if r.Folder != "" {
 		s.row("output", "%s  (%s)", line(r.Folder), parts(r.Splits))
 	}
+	if n := len(r.MadeBy); n > 1 {
+		s.row("made by", "%d versions of the model or its environment: report.json tells which part was made by which", n)
+	}
 	s.next(r)
 }
 
@@ -181,15 +184,13 @@ func parts(s Splits) string {
 
 // next says what to do now.
 func (s *summary) next(r Report) {
-	if r.Error != nil && r.Error.Hint != "" {
-		s.row("what to do", "%s", line(r.Error.Hint))
-	}
 	switch {
+	case r.Error != nil && r.Error.Hint != "":
+		s.row("what to do", "%s", line(r.Error.Hint))
 	case r.Status == Stopped:
 		s.row("to go on", "run the same command again: what is done stays")
-	case r.Status == Done && r.ErrorsFiles != "":
-		s.row("to try again", "those without a prediction: a copy of the job with another sink, and")
-		s.row("", "source: {jsonl: {uris: [%q], field: instance}}", r.ErrorsFiles)
+	case r.Status == Done && r.ErrorsFiles != "" && r.Retry != "":
+		s.row("to try again", "those without a prediction: %s", line(r.Retry))
 	}
 }
 

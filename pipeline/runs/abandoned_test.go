@@ -10,13 +10,13 @@ import (
 
 func TestThePlanOfAnotherJobGivesWayWhereNothingIsLost(t *testing.T) {
 	t.Parallel()
-	other := planWith(1, func(d *runs.Digest) { d.Parts[1].Text = "p.Mended" })
+	other := planWith(1, func(d *runs.Digest) { d.Parts[0].Text = "p.Mended" })
 	for name, tt := range map[string]struct {
 		leave func(t *testing.T, store objects.Store, run *runs.Run)
 		gives bool
 	}{
 		"it failed before a part was committed": {func(t *testing.T, _ objects.Store, run *runs.Run) {
-			if err := run.Fail(t.Context(), "import: ImportError", []byte("{}\n")); err != nil {
+			if err := run.Fail(t.Context(), "import: ImportError", limits, []byte("{}\n")); err != nil {
 				t.Fatal(err)
 			}
 		}, true},
@@ -28,7 +28,7 @@ func TestThePlanOfAnotherJobGivesWayWhereNothingIsLost(t *testing.T) {
 		"its process lives": {func(*testing.T, objects.Store, *runs.Run) {}, false},
 		"it failed with a part committed": {func(t *testing.T, store objects.Store, run *runs.Run) {
 			commit(t, store, run, 0, "one\n")
-			if err := run.Fail(t.Context(), "too many failures", []byte("{}\n")); err != nil {
+			if err := run.Fail(t.Context(), "too many failures", limits, []byte("{}\n")); err != nil {
 				t.Fatal(err)
 			}
 		}, false},
@@ -38,7 +38,7 @@ func TestThePlanOfAnotherJobGivesWayWhereNothingIsLost(t *testing.T) {
 			store, folder := objects.NewLocal(), t.TempDir()
 			first := begin(t, store, folder, plan(1))
 			tt.leave(t, store, first)
-			run, err := runs.Begin(t.Context(), store, folder, other, versions)
+			run, err := runs.Begin(t.Context(), other.config(store, folder))
 			if !tt.gives {
 				asError(t, err, pipeline.FixConfig, "another job", "p.Mended")
 				return
@@ -46,11 +46,12 @@ func TestThePlanOfAnotherJobGivesWayWhereNothingIsLost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { _ = run.Close() })
 			if run.Plan().RunID == first.Plan().RunID {
 				t.Error("the plan of the other job was carried on")
 			}
-			if state, err := runs.Look(t.Context(), store, folder); err != nil || state.Condition != runs.Begun || state.Reason != "" {
-				t.Errorf("state %+v, error %v", state, err)
+			if state := look(t, store, folder); state.Condition != runs.Begun || state.Reason != "" {
+				t.Errorf("state %+v", state)
 			}
 		})
 	}

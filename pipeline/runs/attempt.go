@@ -3,8 +3,12 @@ package runs
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/cpr-batch/cpr-batch/pipeline"
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
@@ -14,6 +18,7 @@ type process struct {
 	// that is not known: then nothing can be said about other processes.
 	Space string `json:"space"`
 	PID   int    `json:"pid"`
+	Start string `json:"start,omitempty"` // when it was started, by the kernel's count; "": not known
 }
 
 const processName = "process.json"
@@ -24,39 +29,57 @@ func (r *Run) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := write(ctx, r.store, r.Work(processName), data); err != nil {
-		return err
+	r.entered = true // perhaps, where only the store's reply is lost
+	name := r.Work(processName)
+	if err := write(ctx, r.store, name, data); err != nil && !errors.Is(err, objects.ErrExist) {
+		return Fault(pipeline.PhasePlan, "write", name, err)
 	}
-	r.entered = true
 	return nil
 }
 
-// abandoned says that the run in the folder has no committed part, and that no process is
-// known to be at it or may be.
-func (r *Run) abandoned(ctx context.Context) bool {
-	if r.state.Condition == Finished || len(r.state.Committed) > 0 {
-		return false
-	}
-	dead := make(map[string]bool)
-	for _, name := range r.deserted(ctx) {
-		dead[name] = true
-	}
-	for o, err := range r.store.List(ctx, join(r.folder, workDir)) {
-		if err != nil || strings.HasSuffix(o.Name, "/"+processName) && !dead[o.Name] {
-			return false
+// abandoned says that nothing of the run in the folder is committed or sealed, and that no
+// other process is at it, or may be.
+func (r *Run) abandoned(ctx context.Context) (bool, error) {
+	for _, dir := range []string{commitsDir, segmentsDir} {
+		if empty, err := isEmpty(ctx, r.store, join(r.folder, dir)); err != nil || !empty {
+			return false, err
 		}
 	}
-	return true
+	names, err := r.deserted(ctx)
+	if err != nil {
+		return false, err
+	}
+	dead := make(map[string]bool, len(names))
+	for _, name := range names {
+		dead[name] = true
+	}
+	dir := join(r.folder, workDir)
+	for o, err := range r.store.List(ctx, dir) {
+		if err != nil {
+			return false, Fault(pipeline.PhasePlan, "list", dir, err)
+		}
+		if strings.HasSuffix(o.Name, "/"+processName) && !dead[o.Name] && o.Name != r.Work(processName) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func isEmpty(ctx context.Context, store objects.Store, dir string) (bool, error) {
+	for _, err := range store.List(ctx, dir) {
+		return false, Fault(pipeline.PhasePlan, "list", dir, err)
+	}
+	return true, nil
 }
 
 // deserted lists what attempts have left whose process is known to be gone. An attempt of
 // another machine may be alive, and is not among them.
-func (r *Run) deserted(ctx context.Context) []string {
+func (r *Run) deserted(ctx context.Context) ([]string, error) {
 	attempts := make(map[string][]string)
 	dir := join(r.folder, workDir)
 	for o, err := range r.store.List(ctx, dir) {
 		if err != nil {
-			return nil // what can not be listed is left: it only takes room
+			return nil, Fault(pipeline.PhasePlan, "list", dir, err)
 		}
 		attempt, _, ok := strings.Cut(within(dir, o.Name), "/")
 		if ok && attempt != r.attempt {
@@ -65,24 +88,27 @@ func (r *Run) deserted(ctx context.Context) []string {
 	}
 	me := self()
 	var names []string
-	for attempt, left := range attempts {
+	for _, attempt := range slices.Sorted(maps.Keys(attempts)) {
 		data, err := read(ctx, r.store, workName(r.folder, attempt, processName))
-		var p process
-		if err != nil || json.Unmarshal(data, &p) != nil {
-			continue
-		}
-		if me.Space != "" && p.Space == me.Space && p.PID != me.PID && gone(p.PID) {
-			names = append(names, left...)
+		if err == nil && me.knowsGone(data) {
+			names = append(names, attempts[attempt]...)
 		}
 	}
-	return names
+	return names, nil
+}
+
+// knowsGone says whether the process that has left data is known not to live any more.
+func (p process) knowsGone(data []byte) bool {
+	var other process
+	return json.Unmarshal(data, &other) == nil && other.isGone(p)
+}
+
+// isGone says whether p is known, where process me counts, not to live any more.
+func (p process) isGone(me process) bool {
+	return me.Space != "" && p.Space == me.Space && gone(p)
 }
 
 // sweep removes what nobody needs any more. What can not be removed only takes room.
 func sweep(ctx context.Context, store objects.Store, names []string) {
-	for _, name := range names {
-		if store.Remove(ctx, name) != nil {
-			return
-		}
-	}
+	_ = removeAll(ctx, store, names)
 }

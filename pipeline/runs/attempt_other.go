@@ -8,4 +8,4 @@ import "os"
 // left stays until the run is finished.
 func self() process { return process{PID: os.Getpid()} }
 
-func gone(int) bool { return false }
+func gone(process) bool { return false }

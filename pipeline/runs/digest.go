@@ -1,15 +1,12 @@
 package runs
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-
-	"github.com/cpr-batch/cpr-batch/pipeline"
 )
 
 // Digest is what decides a run's output, part by part, so that a difference can be named.
@@ -24,6 +21,9 @@ type Part struct {
 	Text  string `json:"text,omitempty"`  // shown where it differs
 	Hash  string `json:"hash,omitempty"`  // of what may be a secret, or is long
 	Files []File `json:"files,omitempty"` // in the order of their names
+	// Replaceable marks what may be another one when a run is carried on and the user says
+	// so: the model, its environment.
+	Replaceable bool `json:"replaceable,omitempty"`
 }
 
 // File is one file that decides the output.
@@ -32,7 +32,7 @@ type File struct {
 	Sum  string `json:"sum"` // changes with its content: a hash, or a generation
 }
 
-// sourceFiles is the name of the part that Source adds.
+// sourceFiles is the name of the part that stands for the files that are read.
 const sourceFiles = "source files"
 
 // Show adds a part whose value may be told.
@@ -51,22 +51,15 @@ func (d *Digest) Add(name string, files []File) {
 	d.Parts = append(d.Parts, Part{Name: name, Files: files})
 }
 
-// Source adds the files that the splits read. The plan holds them, so that only their
-// hash is kept here.
-func (d *Digest) Source(splits []pipeline.PlannedSplit) {
-	h := sha256.New()
-	last := ""
-	for _, s := range splits {
-		for _, p := range s.Pieces {
-			if p.URI != last {
-				field(h, p.URI)
-				field(h, pin(p))
-				last = p.URI
-			}
-		}
-	}
-	d.Parts = append(d.Parts, Part{Name: sourceFiles, Hash: hex.EncodeToString(h.Sum(nil))})
+// reading is d with the files that a run reads: the plan holds them, so that only a hash of
+// their names is kept here. That a file has changed is seen when it is read.
+func (d Digest) reading(files string) Digest {
+	parts := slices.DeleteFunc(slices.Clone(d.Parts), func(p Part) bool { return p.Name == sourceFiles })
+	return Digest{Parts: append(parts, Part{Name: sourceFiles, Hash: files})}
 }
+
+// Replaceable marks the part that was added last.
+func (d *Digest) Replaceable() { d.Parts[len(d.Parts)-1].Replaceable = true }
 
 // Sum is one hash of all parts, in hexadecimal.
 func (d Digest) Sum() string {
@@ -84,27 +77,32 @@ func (d Digest) Sum() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// differences says, a line each, in what plan b differs from plan a, which was there first.
-func differences(a, b *Plan) []string {
-	var out []string
-	for _, p := range a.Digest.Parts {
-		q, ok := b.Digest.part(p.Name)
+// difference is one part of the digest in which two jobs differ.
+type difference struct {
+	part Part   // its name and kind
+	text string // what is told of it
+}
+
+// differences says in what digest b differs from digest a, which was there first; files
+// that are read are left out.
+func differences(a, b Digest) []difference {
+	var out []difference
+	for _, p := range a.Parts {
+		if p.Name == sourceFiles {
+			continue
+		}
+		q, ok := b.part(p.Name)
 		if !ok {
-			out = append(out, p.Name+" has been taken away")
+			out = append(out, difference{p, p.Name + " has been taken away"})
 			continue
 		}
-		if p.Name == sourceFiles && p.Hash != q.Hash {
-			p, q = Part{Name: p.Name, Files: a.files()}, Part{Name: p.Name, Files: b.files()}
-			out = append(out, cmp.Or(difference(p, q), p.Name+" come in another order"))
-			continue
-		}
-		if text := difference(p, q); text != "" {
-			out = append(out, text)
+		if text := differing(p, q); text != "" {
+			out = append(out, difference{q, text})
 		}
 	}
-	for _, q := range b.Digest.Parts {
-		if _, ok := a.Digest.part(q.Name); !ok {
-			out = append(out, q.Name+" has been added")
+	for _, q := range b.Parts {
+		if _, ok := a.part(q.Name); !ok && q.Name != sourceFiles {
+			out = append(out, difference{q, q.Name + " has been added"})
 		}
 	}
 	return out
@@ -118,7 +116,7 @@ func (d Digest) part(name string) (Part, bool) {
 	return d.Parts[i], true
 }
 
-func difference(a, b Part) string {
+func differing(a, b Part) string {
 	switch {
 	case a.Text != b.Text:
 		return fmt.Sprintf("%s was %s, is %s", a.Name, shown(a.Text), shown(b.Text))
@@ -184,21 +182,6 @@ func (c *change) examples() string {
 	}
 	return s
 }
-
-// files are the objects that a plan reads.
-func (p *Plan) files() []File {
-	var out []File
-	for _, s := range p.Splits {
-		for _, piece := range s.Pieces {
-			if len(out) == 0 || out[len(out)-1].Name != piece.URI {
-				out = append(out, File{Name: piece.URI, Sum: pin(piece)})
-			}
-		}
-	}
-	return out
-}
-
-func pin(p pipeline.Piece) string { return fmt.Sprintf("%s/%d", p.Generation, p.Size) }
 
 func sum(name, value string) string {
 	h := sha256.New()

@@ -17,28 +17,28 @@ func TestAnotherDigestNamesEachDifference(t *testing.T) {
 		change func(*runs.Digest)
 		words  []string
 	}{
-		"a value that may be shown": {func(d *runs.Digest) { d.Parts[1].Text = "p.Other" },
+		"a value that may be shown": {func(d *runs.Digest) { d.Parts[0].Text = "p.Other" },
 			[]string{"model.prediction_class was predictor.MyPredictor, is p.Other"}},
 		"a value that may be a secret": {func(d *runs.Digest) {
 			var other runs.Digest
 			other.Hide("model.kwargs", `{"token":"swordfish"}`)
-			d.Parts[2] = other.Parts[0]
+			d.Parts[1] = other.Parts[0]
 		},
 			[]string{"model.kwargs differ"}},
 		"files": {func(d *runs.Digest) {
-			d.Parts = d.Parts[:3]
+			d.Parts = d.Parts[:2]
 			d.Add("model files", []runs.File{{Name: "weights.bin", Sum: "9"}, {Name: "b", Sum: ""}, {Name: "c", Sum: ""}, {Name: "d", Sum: ""}, {Name: "e", Sum: ""}})
 		}, []string{"model files: 4 added (b, c, d, …), 1 changed (weights.bin), 1 gone (a.txt)"}},
 		"a part more": {func(d *runs.Digest) { d.Show("sink.compression", "") }, []string{"sink.compression has been added"}},
-		"a part less": {func(d *runs.Digest) { d.Parts = d.Parts[:3] }, []string{"model files has been taken away"}},
-		"two things at once": {func(d *runs.Digest) { d.Parts[1].Text = ""; d.Show("x", "") },
+		"a part less": {func(d *runs.Digest) { d.Parts = d.Parts[:2] }, []string{"model files has been taken away"}},
+		"two things at once": {func(d *runs.Digest) { d.Parts[0].Text = ""; d.Show("x", "") },
 			[]string{"is empty; ", "x has been added"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, folder := objects.NewLocal(), t.TempDir()
 			begin(t, store, folder, plan(1))
-			e := asError(t, second(runs.Begin(t.Context(), store, folder, planWith(1, tt.change), versions)),
+			e := asError(t, beginError(t, planWith(1, tt.change).config(store, folder)),
 				pipeline.FixConfig, append(tt.words, folder, "was begun by another job", "--overwrite")...)
 			if strings.Contains(e, "swordfish") || strings.Contains(e, "hunter2") {
 				t.Errorf("a secret is told: %s", e)
@@ -49,20 +49,6 @@ func TestAnotherDigestNamesEachDifference(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestSourceFilesThatDifferAreCounted(t *testing.T) {
-	t.Parallel()
-	store, folder := objects.NewLocal(), t.TempDir()
-	begin(t, store, folder, plan(3))
-	other := plan(5)
-	other.Splits[0].Pieces[0].Generation = "g2"
-	var digest runs.Digest
-	digest.Source(other.Splits)
-	digest.Parts = append(digest.Parts, other.Digest.Parts[1:]...)
-	other.Digest = digest
-	asError(t, second(runs.Begin(t.Context(), store, folder, other, versions)), pipeline.FixConfig,
-		"source files: 2 added (in/3.jsonl, in/4.jsonl), 1 changed (in/0.jsonl)")
 }
 
 func TestSecretsAreNotInThePlan(t *testing.T) {
@@ -87,12 +73,12 @@ func TestDigestsOfOtherFieldsDiffer(t *testing.T) {
 		"two files":           func(d *runs.Digest) { d.Add("a", []runs.File{{Name: "b"}, {Name: "c"}}) },
 		"two parts of a file": func(d *runs.Digest) { d.Add("a", []runs.File{{Name: "b"}}); d.Show("", "") },
 	} {
-		sum := planWith(1, change).Digest.Sum()
+		sum := planWith(1, change).digest.Sum()
 		if other, ok := seen[sum]; ok {
 			t.Errorf("%s and %s have one digest", name, other)
 		}
 		seen[sum] = name
-		if again := planWith(1, change).Digest.Sum(); again != sum {
+		if again := planWith(1, change).digest.Sum(); again != sum {
 			t.Errorf("%s: another digest each time", name)
 		}
 	}

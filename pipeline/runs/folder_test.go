@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,14 +41,14 @@ func TestResultsWithoutAPlanAreForeign(t *testing.T) {
 			for _, f := range files {
 				put(t, folder, f, "x")
 			}
-			state, err := runs.Look(t.Context(), store, folder)
-			if err != nil || state.Condition != runs.Foreign {
-				t.Fatalf("%+v, %v", state, err)
+			state := look(t, store, folder)
+			if state.Condition != runs.Foreign {
+				t.Fatalf("%+v", state)
 			}
 			if diff := cmp.Diff(files, state.Foreign); diff != "" {
 				t.Error(diff)
 			}
-			asError(t, second(runs.Begin(t.Context(), store, folder, plan(3), versions)), pipeline.FixConfig, folder, files[0], "--overwrite")
+			asError(t, beginError(t, plan(3).config(store, folder)), pipeline.FixConfig, folder, files[0], "--overwrite")
 		})
 	}
 }
@@ -64,8 +65,8 @@ func TestAFolderWithOtherFilesIsFresh(t *testing.T) {
 	if err := os.Symlink("nowhere", filepath.Join(folder, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := runs.Look(t.Context(), store, folder); err != nil || state.Condition != runs.Fresh {
-		t.Fatalf("%+v, %v", state, err)
+	if state := look(t, store, folder); state.Condition != runs.Fresh {
+		t.Fatalf("%+v", state)
 	}
 	if err := runs.Overwrite(t.Context(), store, folder); err != nil { // for all the link to nowhere
 		t.Error(err)
@@ -97,8 +98,8 @@ func TestOverwriteRemovesTheRunAndNothingElse(t *testing.T) {
 	if diff := cmp.Diff(foreign, tree(t, folder)); diff != "" {
 		t.Error(diff)
 	}
-	if state, err := runs.Look(t.Context(), store, folder); err != nil || state.Condition != runs.Fresh {
-		t.Errorf("%+v, %v", state, err)
+	if state := look(t, store, folder); state.Condition != runs.Fresh {
+		t.Errorf("%+v", state)
 	}
 }
 
@@ -108,19 +109,16 @@ func TestOverwriteThatIsCutShortLeavesNothingToCarryOn(t *testing.T) {
 	if err := whole(t, disk, folder); err != nil {
 		t.Fatal(err)
 	}
-	removed := 0
+	var removed atomic.Int64
 	store := &faulty{Store: disk, before: func(op, name string) error {
-		if op == "remove" {
-			removed++
-		}
-		if removed > 3 {
+		if op == "remove" && removed.Add(1) > 3 {
 			return os.ErrPermission
 		}
 		return nil
 	}}
 	asError(t, runs.Overwrite(t.Context(), store, folder), pipeline.TryAgain, "remove", "permission denied")
-	if state, err := runs.Look(t.Context(), disk, folder); err != nil || state.Condition != runs.Foreign {
-		t.Fatalf("%+v, %v", state, err)
+	if state := look(t, disk, folder); state.Condition != runs.Foreign {
+		t.Fatalf("%+v", state)
 	}
 	if err := runs.Overwrite(t.Context(), disk, folder); err != nil {
 		t.Fatal(err)
@@ -135,16 +133,16 @@ func TestAFailedRunSaysWhyUntilItIsBegunAgain(t *testing.T) {
 	store, folder := objects.NewLocal(), t.TempDir()
 	run := begin(t, store, folder, plan(1))
 	for _, report := range []string{`{"n":1}`, `{"n":2}`} {
-		if err := run.Fail(t.Context(), "all\ninstances  failed", []byte(report)); err != nil {
+		if err := run.Fail(t.Context(), "all\ninstances  failed", limits, []byte(report)); err != nil {
 			t.Fatal(err)
 		}
 		if got := tree(t, folder); got["_FAILED"] != "all instances failed\n" || got["report.json"] != report {
 			t.Errorf("%v", got)
 		}
 	}
-	state, err := runs.Look(t.Context(), store, folder)
-	if err != nil || state.Condition != runs.Failed || state.Reason != "all instances failed" || state.Plan == nil {
-		t.Fatalf("%+v, %v", state, err)
+	state := look(t, store, folder)
+	if state.Condition != runs.Failed || state.Reason != "all instances failed" || state.Plan == nil {
+		t.Fatalf("%+v", state)
 	}
 	again := begin(t, store, folder, plan(1))
 	if _, ok := tree(t, folder)["_FAILED"]; ok || again.State().Condition != runs.Begun {
@@ -172,7 +170,7 @@ func TestNothingIsSaidAgainstASuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, end := range []func(context.Context) error{
-		func(ctx context.Context) error { return run.Fail(ctx, "late", []byte("late")) },
+		func(ctx context.Context) error { return run.Fail(ctx, "late", limits, []byte("late")) },
 		func(ctx context.Context) error { return run.Stop(ctx, []byte("late")) },
 		func(ctx context.Context) error { return run.Finish(ctx, []byte("late")) },
 		func(ctx context.Context) error { return runs.Abandon(ctx, store, folder, "late", []byte("late")) },
@@ -195,7 +193,7 @@ func TestAFailureThatSuccessOvertakesIsTakenBack(t *testing.T) {
 		}
 		return nil
 	}}, folder, plan(1))
-	if err := run.Fail(t.Context(), "why", []byte("{}")); err != nil {
+	if err := run.Fail(t.Context(), "why", limits, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := tree(t, folder)["_FAILED"]; ok {
@@ -215,9 +213,9 @@ func TestARunThatEndsBeforeItsPlanLeavesAReport(t *testing.T) {
 	if err := runs.Abandon(t.Context(), store, folder, "no such class", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	state, err := runs.Look(t.Context(), store, folder)
-	if err != nil || state.Condition != runs.Failed || state.Reason != "no such class" {
-		t.Errorf("%+v, %v", state, err)
+	state := look(t, store, folder)
+	if state.Condition != runs.Failed || state.Reason != "no such class" {
+		t.Errorf("%+v", state)
 	}
 	if err := whole(t, store, folder); err != nil {
 		t.Fatal(err)
@@ -239,11 +237,10 @@ func TestADamagedRunIsRefused(t *testing.T) {
 		"a plan without its splits":        {planFile, func(s string) string { return s[:strings.IndexByte(s, '\n')+1] }, []string{"damaged", "line 2"}},
 		"a plan with a split too many":     {planFile, func(s string) string { return s + "{}\n" }, []string{"damaged", "line 3"}},
 		"a plan with another digest":       {planFile, func(s string) string { return strings.Replace(s, "MyPredictor", "HisPredictor", 1) }, []string{"damaged", "digest"}},
-		"a plan of another version":        {planFile, func(string) string { return `{"format":2,"run_id":{},"splits":"many"}` }, []string{"format 2", "format 1", "version that began it"}},
-		"a plan with another's split":      {planFile, func(s string) string { return strings.Replace(s, "00000-of-00001", "00000-of-00009", 1) }, []string{"damaged", "00000-of-00009"}},
+		"a plan of another version":        {planFile, func(string) string { return `{"format":1,"run_id":{},"splits":"many"}` }, []string{"format 1", "format 2", "version that began it"}},
 		"an empty record":                  {record, func(string) string { return "" }, []string{"damaged"}},
 		"a record cut short":               {record, cut, []string{"damaged"}},
-		"a record of another version":      {record, func(s string) string { return strings.Replace(s, `"format": 1`, `"format": 7`, 1) }, []string{"format 7", "version that began it"}},
+		"a record of another version":      {record, func(s string) string { return strings.Replace(s, `"format": 2`, `"format": 7`, 1) }, []string{"format 7", "version that began it"}},
 		"a record of another run":          {record, func(s string) string { return strings.Replace(s, `"run_id": "`, `"run_id": "x`, 1) }, []string{"damaged", "belongs to run"}},
 		"a record that names another file": {record, func(s string) string { return strings.Replace(s, `predictions-`, `../predictions-`, 1) }, []string{"damaged", "names the file"}},
 		"a record with a strange attempt":  {record, func(s string) string { return strings.Replace(s, `"attempt": "`, `"attempt": "../`, 1) }, []string{"damaged", "attempt"}},
@@ -266,8 +263,8 @@ func TestADamagedRunIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			words := append(tt.words, tt.file, "--overwrite")
-			asError(t, second(runs.Look(t.Context(), store, folder)), pipeline.FixConfig, words...)
-			asError(t, second(runs.Begin(t.Context(), store, folder, plan(1), versions)), pipeline.FixConfig, words...)
+			asError(t, second(runs.Inspect(t.Context(), store, folder)), pipeline.FixConfig, words...)
+			asError(t, beginError(t, plan(1).config(store, folder)), pipeline.FixConfig, words...)
 		})
 	}
 }
@@ -291,7 +288,7 @@ func TestOrdinalsAreRangesAndBounded(t *testing.T) {
 
 func FuzzReadPlan(f *testing.F) {
 	for _, n := range []int{0, 2} {
-		p := plan(n)
+		p := plan(n).planned(f)
 		var b strings.Builder
 		if err := p.Write(&b); err != nil {
 			f.Fatal(err)
@@ -299,13 +296,14 @@ func FuzzReadPlan(f *testing.F) {
 		f.Add(b.String())
 		f.Add(b.String()[:b.Len()/2])
 	}
-	f.Add(`{"format":1,"splits":-1}`)
-	f.Add(fmt.Sprintf(`{"format":1,"run_id":"r","splits":1,"digest_sum":"%s","digest":{}}`, runs.Digest{}.Sum()))
+	f.Add(`{"format":2,"splits":-1}`)
+	f.Add(fmt.Sprintf(`{"format":2,"run_id":"r","splits":1,"digest_sum":"%s","digest":{}}`, runs.Digest{}.Sum()))
 	f.Fuzz(func(t *testing.T, data string) {
 		p, err := runs.ReadPlan(strings.NewReader(data))
 		if err != nil {
 			return
 		}
+		defer func() { _ = p.Splits.Close() }()
 		var b strings.Builder
 		if err := p.Write(&b); err != nil {
 			t.Fatal(err)
@@ -314,8 +312,24 @@ func FuzzReadPlan(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(p.Digest.Sum(), again.Digest.Sum()); diff != "" || len(p.Splits) != len(again.Splits) {
+		defer func() { _ = again.Splits.Close() }()
+		if diff := cmp.Diff(p.Digest.Sum(), again.Digest.Sum()); diff != "" || p.Splits.Len() != again.Splits.Len() {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestStopLeavesTheReportOfATaskThatHasGivenUp(t *testing.T) {
+	t.Parallel()
+	store, folder := objects.NewLocal(), t.TempDir()
+	one, other := begin(t, store, folder, plan(1)), begin(t, store, folder, plan(1))
+	if err := one.Fail(t.Context(), "the model is at fault", pipeline.ErrorsConfig{}, []byte("why")); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Stop(t.Context(), []byte("stopped")); err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(t, folder); got["report.json"] != "why" || got["_FAILED"] != "the model is at fault\n" {
+		t.Errorf("the folder holds %v", got)
+	}
 }

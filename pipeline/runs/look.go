@@ -24,36 +24,64 @@ const (
 // State is what Look finds in an output folder.
 type State struct {
 	Condition Condition
-	Plan      *Plan    // nil where there is none
-	Committed []Record // in the order of the plan
+	Plan      *Plan    // nil where there is none; its Splits are to be closed
 	Reason    string   // of Failed
 	Foreign   []string // some of the names that no plan belongs to
 }
 
-// Look reads how far the run in a folder is, and changes nothing.
+// Look reads what is in a folder, and changes nothing.
 func Look(ctx context.Context, store objects.Store, folder string) (State, error) {
 	folder = clean(folder)
 	plan, err := loadPlan(ctx, store, folder)
 	if errors.Is(err, objects.ErrNotExist) {
-		return lookWithoutPlan(ctx, store, folder)
+		state, lookErr := lookWithoutPlan(ctx, store, folder)
+		if lookErr != nil || state.Condition != Foreign {
+			return state, lookErr
+		}
+		// They may be of a run that another process has planned since.
+		if plan, err = loadPlan(ctx, store, folder); errors.Is(err, objects.ErrNotExist) {
+			return state, nil
+		}
 	}
 	if err != nil {
 		return State{}, Fault(pipeline.PhasePlan, "read", join(folder, planName), err)
 	}
-	records, err := loadRecords(ctx, store, folder, plan)
-	if err != nil {
-		return State{}, err
+	state := State{Condition: Begun, Plan: plan}
+	if err := state.lookEnded(ctx, store, folder); err != nil {
+		return State{}, errors.Join(err, plan.Splits.Close())
 	}
-	state := State{Condition: Begun, Plan: plan, Committed: records}
+	return state, nil
+}
+
+// lookEnded looks for how the run of a plan has ended, if it has.
+func (s *State) lookEnded(ctx context.Context, store objects.Store, folder string) error {
 	success, err := exists(ctx, store, join(folder, successName))
 	if err != nil {
-		return State{}, Fault(pipeline.PhasePlan, "look for", join(folder, successName), err)
+		return Fault(pipeline.PhasePlan, "look for", join(folder, successName), err)
 	}
 	if success {
-		state.Condition = Finished
-		return state, nil
+		s.Condition = Finished
+		return nil
 	}
-	return state, state.lookFailed(ctx, store, folder)
+	return s.lookFailed(ctx, store, folder)
+}
+
+// Inspect is Look, and reads the commit records too: what it returns can be asked, and
+// nothing can be done with it. It is to be closed.
+func Inspect(ctx context.Context, store objects.Store, folder string) (*Run, error) {
+	folder = clean(folder)
+	state, err := Look(ctx, store, folder)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{store: store, folder: folder, state: state, ledger: newLedger("", 0)}
+	if state.Plan != nil {
+		r.ledger, r.digest = newLedger("", state.Plan.Splits.Len()), state.Plan.Digest.Sum()
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 // lookFailed reads _FAILED where it is there.
@@ -98,5 +126,8 @@ func lookWithoutPlan(ctx context.Context, store objects.Store, folder string) (S
 	if state.Condition == Foreign {
 		return state, nil
 	}
-	return state, state.lookFailed(ctx, store, folder)
+	if err := state.lookFailed(ctx, store, folder); err != nil {
+		return State{}, err
+	}
+	return state, nil
 }

@@ -19,10 +19,14 @@ const (
 	reportName  = "report.json"
 	pageName    = "report.html"
 
-	home       = "_cpr-batch"
-	planName   = home + "/plan.jsonl"
-	commitsDir = home + "/commits"
-	workDir    = home + "/work"
+	home           = "_cpr-batch"
+	planName       = home + "/plan.jsonl"
+	verdictName    = home + "/failed.json"
+	keptReportName = home + "/report.json"
+	segmentsDir    = home + "/segments"
+	claimsDir      = home + "/claims"
+	commitsDir     = home + "/commits"
+	workDir        = home + "/work"
 )
 
 // finalPattern matches the names of the files that hold a part.
@@ -82,5 +86,14 @@ func notOurs(folder string, o objects.Object, err error) bool {
 	if err == nil {
 		return false
 	}
-	return errors.Is(err, fs.ErrPermission) || o.Name != "" && !ownName(within(folder, o.Name))
+	name := o.Name
+	var path *fs.PathError
+	if name == "" && errors.As(err, &path) {
+		name = path.Path
+	}
+	if name == "" {
+		return false
+	}
+	rel := within(folder, name)
+	return rel != "." && rel != home && !ownName(rel)
 }

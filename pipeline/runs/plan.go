@@ -2,6 +2,7 @@ package runs
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,8 +16,8 @@ import (
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
 
-// formatVersion is the version of the plan and of the commit records.
-const formatVersion = 1
+// formatVersion is the version of the plan, the commit records and the seals.
+const formatVersion = 2
 
 // Plan is what a run will do, fixed when it starts: its splits in order, and the digest
 // of what decides its output.
@@ -25,16 +26,19 @@ type Plan struct {
 	Name    string
 	Started time.Time
 	Digest  Digest
-	Splits  []pipeline.PlannedSplit
+	Splits  *Splits
+
+	generation string // of the file that it was read from; "" for one that was made here
 }
 
-// NewPlan plans a new run, with an ID of its own.
-func NewPlan(name string, started time.Time, digest Digest, splits []pipeline.PlannedSplit) (Plan, error) {
+// NewPlan plans a new run, with an ID of its own. The files that the splits read become
+// part of the digest.
+func NewPlan(name string, started time.Time, digest Digest, splits *Splits) (Plan, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Plan{}, fmt.Errorf("make a run ID: %w", err)
 	}
-	return Plan{RunID: id.String(), Name: name, Started: started.UTC(), Digest: digest, Splits: splits}, nil
+	return Plan{RunID: id.String(), Name: name, Started: started.UTC(), Digest: digest.reading(splits.files), Splits: splits}, nil
 }
 
 // header is the first line of the plan's file.
@@ -44,24 +48,23 @@ type header struct {
 	Name      string    `json:"name"`
 	Started   time.Time `json:"started"`
 	Splits    int       `json:"splits"`
+	Files     int       `json:"files"`
+	CRC32C    uint32    `json:"crc32c"` // of the lines of the splits
 	DigestSum string    `json:"digest_sum"`
 	Digest    Digest    `json:"digest"`
 }
 
 // Write writes the plan as its file has it: a header, then a line a split.
 func (p *Plan) Write(w io.Writer) error {
-	buffered := bufio.NewWriterSize(w, 1<<16)
+	buffered := bufio.NewWriterSize(w, 1<<18)
 	encoder := json.NewEncoder(buffered)
 	encoder.SetEscapeHTML(false)
 	err := encoder.Encode(header{
 		Format: formatVersion, RunID: p.RunID, Name: p.Name, Started: p.Started,
-		Splits: len(p.Splits), DigestSum: p.Digest.Sum(), Digest: p.Digest,
+		Splits: p.Splits.Len(), Files: p.Splits.Files(), CRC32C: p.Splits.crc, DigestSum: p.Digest.Sum(), Digest: p.Digest,
 	})
-	for i := range p.Splits {
-		if err != nil {
-			return err
-		}
-		err = encodeSplit(encoder, &p.Splits[i])
+	if err == nil {
+		_, err = io.Copy(buffered, p.Splits.lines())
 	}
 	return errors.Join(err, buffered.Flush())
 }
@@ -71,53 +74,66 @@ type versionError int
 
 func (v versionError) Error() string { return fmt.Sprintf("format %d", int(v)) }
 
-// ReadPlan reads what Write has written, and nothing less.
+// ReadPlan reads what Write has written, and nothing less. Its Splits are to be closed.
 func ReadPlan(r io.Reader) (*Plan, error) {
-	decoder := json.NewDecoder(bufio.NewReaderSize(r, 1<<16))
-	h, err := readHeader(decoder)
+	buffered := bufio.NewReaderSize(r, 1<<18)
+	first, readErr := buffered.ReadBytes('\n')
+	h, err := parseHeader(first)
+	var version versionError
+	if readErr != nil && !errors.As(err, &version) {
+		err = torn(readErr)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("line 1: %w", err)
 	}
 	if h.RunID == "" || h.Digest.Sum() != h.DigestSum {
 		return nil, errors.New("line 1: the digest is not that of its parts")
 	}
-	p := &Plan{RunID: h.RunID, Name: h.Name, Started: h.Started, Digest: h.Digest}
-	for i := range h.Splits {
-		s, err := decodeSplit(decoder)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+2, torn(err))
+	splits, err := spool(func(add func([]byte, *pipeline.PlannedSplit) error) error {
+		for n := range h.Splits {
+			line, err := buffered.ReadBytes('\n')
+			if err != nil {
+				return fmt.Errorf("line %d: %w", n+2, torn(err))
+			}
+			split, err := decodeSplit(line)
+			if err != nil {
+				return fmt.Errorf("line %d: %w", n+2, err)
+			}
+			if err := add(line, &split); err != nil {
+				return err
+			}
 		}
-		if s.ID != pipeline.NewSplitID(i, h.Splits) {
-			return nil, fmt.Errorf("line %d: split %q stands in the place of %q", i+2, s.ID, pipeline.NewSplitID(i, h.Splits))
+		if rest, _ := buffered.Peek(1); len(bytes.TrimSpace(rest)) > 0 {
+			return fmt.Errorf("line %d: more splits than the header says", h.Splits+2)
 		}
-		p.Splits = append(p.Splits, s)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("line %d: more splits than the header says", h.Splits+2)
+	if splits.crc != h.CRC32C || splits.Files() != h.Files {
+		return nil, errors.Join(errors.New("the splits are not those that were planned"), splits.Close())
 	}
-	return p, nil
+	return &Plan{RunID: h.RunID, Name: h.Name, Started: h.Started, Digest: h.Digest, Splits: splits}, nil
 }
 
-// readHeader looks at the format first: another version's header may look otherwise.
-func readHeader(decoder *json.Decoder) (header, error) {
-	var raw json.RawMessage
-	if err := decoder.Decode(&raw); err != nil {
-		return header{}, fmt.Errorf("line 1: %w", torn(err))
-	}
+// parseHeader looks at the format first: another version's header may look otherwise.
+func parseHeader(line []byte) (header, error) {
 	var version struct {
 		Format int `json:"format"`
 	}
-	if err := json.Unmarshal(raw, &version); err != nil {
-		return header{}, fmt.Errorf("line 1: %w", err)
+	if err := json.Unmarshal(line, &version); err != nil {
+		return header{}, torn(err)
+	}
+	if version.Format == 0 {
+		return header{}, errors.New("it names no format")
 	}
 	if version.Format != formatVersion {
 		return header{}, versionError(version.Format)
 	}
 	var h header
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return header{}, fmt.Errorf("line 1: %w", err)
-	}
-	return h, nil
+	err := json.Unmarshal(line, &h)
+	return h, err
 }
 
 // torn names the end of a file that ends too early.
@@ -141,20 +157,36 @@ func loadPlan(ctx context.Context, store objects.Store, folder string) (*Plan, e
 	}
 	source := &faultyReader{Reader: r}
 	p, err := ReadPlan(source)
-	if closeErr := r.Close(); source.err == nil {
-		source.err = closeErr
+	if closing := r.Close(); source.err == nil {
+		source.err = closing
 	}
-	if source.err != nil {
-		return nil, Fault(pipeline.PhasePlan, "read", name, source.err)
+	if source.err != nil && p != nil {
+		source.err = errors.Join(source.err, p.Splits.Close())
 	}
 	var version versionError
+	var known *pipeline.Error
 	switch {
+	case source.err != nil:
+		return nil, Fault(pipeline.PhasePlan, "read", name, source.err)
+	case errors.As(err, &known):
+		return nil, err
 	case errors.As(err, &version):
 		return nil, otherVersion("the plan", name, int(version))
 	case err != nil:
 		return nil, broken("the plan", name, err)
 	}
+	p.generation = o.Generation
 	return p, nil
+}
+
+// stands says whether the plan is still the one of the folder it was read from.
+func (p *Plan) stands(ctx context.Context, store objects.Store, folder string) (bool, error) {
+	name := join(folder, planName)
+	o, err := store.Stat(ctx, name)
+	if errors.Is(err, objects.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && o.Generation == p.generation, Fault(pipeline.PhasePlan, "look for", name, err)
 }
 
 // faultyReader tells an error of the store from one of what it holds.

@@ -22,7 +22,12 @@ func TestAPlanKeepsEveryByteOfAName(t *testing.T) {
 			Limit:  int64(i),
 		})
 	}
-	plan, err := runs.NewPlan("job", time.Unix(1, 0), runs.Digest{}, splits)
+	spooled, err := runs.SplitsOf(splits...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = spooled.Close() }()
+	plan, err := runs.NewPlan("job", time.Unix(1, 0), runs.Digest{}, spooled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +39,21 @@ func TestAPlanKeepsEveryByteOfAName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(splits, read.Splits); diff != "" {
+	defer func() { _ = read.Splits.Close() }()
+	if diff := cmp.Diff(splits, all(t, read.Splits)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// all are the splits of a plan.
+func all(t testing.TB, splits *runs.Splits) []pipeline.PlannedSplit {
+	t.Helper()
+	var out []pipeline.PlannedSplit
+	for s, err := range splits.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	return out
 }

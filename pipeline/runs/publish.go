@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-
-	"golang.org/x/sync/errgroup"
+	"slices"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
@@ -16,7 +15,8 @@ import (
 // Publish gives the files of a committed part their final names, and then removes them
 // from where they were made. What has its final name already is left.
 func (r *Run) Publish(ctx context.Context, record Record) error {
-	for _, f := range record.Files {
+	// Predictions come last: where they have their final name, the failures have it too.
+	for _, f := range slices.Backward(record.Files) {
 		if err := r.publish(ctx, record.Attempt, f); err != nil {
 			return err
 		}
@@ -74,39 +74,6 @@ func (r *Run) compare(ctx context.Context, o objects.Object, f PartFile) error {
 		return otherContentError(o.Name)
 	}
 	return nil
-}
-
-// publishAll publishes the parts that have no final names yet.
-func (r *Run) publishAll(ctx context.Context, records []Record) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readers)
-	for _, record := range records {
-		group.Go(func() error {
-			there, err := r.published(ctx, record)
-			if err != nil || there {
-				return err
-			}
-			return r.Publish(ctx, record)
-		})
-	}
-	return group.Wait()
-}
-
-// published says whether all files of a committed part have their final names.
-func (r *Run) published(ctx context.Context, record Record) (bool, error) {
-	for _, f := range record.Files {
-		final := join(r.folder, f.Name)
-		o, err := r.store.Stat(ctx, final)
-		switch {
-		case errors.Is(err, objects.ErrNotExist):
-			return false, nil
-		case err != nil:
-			return false, Fault(pipeline.PhaseFinish, "look for", final, err)
-		case o.Size != f.Size:
-			return false, otherContentError(final)
-		}
-	}
-	return true, nil
 }
 
 func lostError(name string) error {

@@ -26,11 +26,12 @@ func TestOneOfManyAttemptsCommits(t *testing.T) {
 	for range attempts {
 		wait.Go(func() {
 			<-start
-			run, err := runs.Begin(t.Context(), store, folder, plan(2), versions)
+			run, err := runs.Begin(t.Context(), plan(2).config(store, folder))
 			if err != nil {
 				t.Error(err)
 				return
 			}
+			defer func() { _ = run.Close() }()
 			record, err := prepare(t.Context(), store, run, 0, "one\n")
 			if err != nil {
 				t.Error(err)
@@ -56,9 +57,8 @@ func TestOneOfManyAttemptsCommits(t *testing.T) {
 	if len(won) != 1 {
 		t.Fatalf("%d attempts won", len(won))
 	}
-	state, err := runs.Look(t.Context(), store, folder)
-	if err != nil || len(state.Committed) != 1 || state.Committed[0].Attempt != won[0] {
-		t.Errorf("%+v, %v", state, err)
+	if record, err := inspect(t, store, folder).Record(t.Context(), "00000-of-00002"); err != nil || record.Attempt != won[0] {
+		t.Errorf("%+v, %v", record, err)
 	}
 }
 
@@ -102,8 +102,8 @@ func TestOneOfManyProcessesCommits(t *testing.T) {
 		c.kill(t)
 	}
 	run := begin(t, store, folder, plan(2))
-	if got := run.State().Committed; len(got) != 1 || got[0].Attempt != won[0] {
-		t.Errorf("committed: %+v", got)
+	if record, err := run.Record(t.Context(), "00000-of-00002"); err != nil || record.Attempt != won[0] || !run.Committed(0) || run.Committed(1) {
+		t.Errorf("committed: %+v, %v", record, err)
 	}
 	for name := range tree(t, folder) {
 		if strings.HasPrefix(name, "_cpr-batch/work/") && !strings.Contains(name, run.Attempt()) {

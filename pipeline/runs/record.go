@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/cpr-batch/cpr-batch/pipeline"
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
 )
@@ -24,6 +22,7 @@ type Record struct {
 	Attempt   string           `json:"attempt"`
 	Committed time.Time        `json:"committed"`
 	Versions  Versions         `json:"versions"`
+	Digest    string           `json:"digest"` // of what made it, in hexadecimal
 	Tally     pipeline.Tally   `json:"tally"`
 	Failed    Ordinals         `json:"failed"`
 	Files     []PartFile       `json:"files"`
@@ -66,17 +65,16 @@ func (o *Ordinals) Add(n int64) {
 	}
 }
 
-// loadRecord reads the commit record of one split; objects.ErrNotExist where it has none.
-func loadRecord(ctx context.Context, store objects.Store, folder string, plan *Plan, id pipeline.SplitID) (Record, error) {
-	name := commitName(folder, string(id))
-	data, err := read(ctx, store, name)
+// loadRecord reads the commit record of one split; objects.ErrNotExist where it is gone.
+func loadRecord(ctx context.Context, store objects.Store, o objects.Object, runID string, id pipeline.SplitID) (Record, error) {
+	data, err := readObject(ctx, store, o)
 	if errors.Is(err, objects.ErrNotExist) {
 		return Record{}, err
 	}
 	if err != nil {
-		return Record{}, Fault(pipeline.PhasePlan, "read", name, err)
+		return Record{}, Fault(pipeline.PhasePlan, "read", o.Name, err)
 	}
-	return parseRecord(data, name, plan.RunID, id)
+	return parseRecord(data, o.Name, runID, id)
 }
 
 func parseRecord(data []byte, name, runID string, id pipeline.SplitID) (Record, error) {
@@ -86,7 +84,7 @@ func parseRecord(data []byte, name, runID string, id pipeline.SplitID) (Record, 
 	}
 	var r Record
 	err := json.Unmarshal(data, &version)
-	if err == nil && version.Format != formatVersion {
+	if err == nil && version.Format != formatVersion && version.Format != 0 {
 		return Record{}, otherVersion("the commit record", name, version.Format)
 	}
 	if err == nil {
@@ -105,6 +103,8 @@ func parseRecord(data []byte, name, runID string, id pipeline.SplitID) (Record, 
 // make files be copied or removed elsewhere.
 func (r *Record) check(runID string, id pipeline.SplitID) error {
 	switch {
+	case r.Format != formatVersion:
+		return errors.New("it names no format")
 	case r.RunID != runID:
 		return fmt.Errorf("it belongs to run %q, not to %q", r.RunID, runID)
 	case r.Split != id:
@@ -129,44 +129,4 @@ func (r *Record) marshal() ([]byte, error) {
 	encoder.SetIndent("", " ")
 	err := encoder.Encode(r)
 	return b.Bytes(), err
-}
-
-// readers is how many small objects are read side by side.
-const readers = 16
-
-// loadRecords reads all commit records of a plan, in its order.
-func loadRecords(ctx context.Context, store objects.Store, folder string, plan *Plan) ([]Record, error) {
-	there := make(map[string]struct{})
-	dir := join(folder, commitsDir)
-	for o, err := range store.List(ctx, dir) {
-		if err != nil {
-			return nil, Fault(pipeline.PhasePlan, "list", dir, err)
-		}
-		there[within(folder, o.Name)] = struct{}{}
-	}
-	records := make([]Record, len(plan.Splits))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readers)
-	for i, s := range plan.Splits {
-		if _, ok := there[commitsDir+"/"+string(s.ID)+".json"]; !ok {
-			continue
-		}
-		group.Go(func() (err error) {
-			records[i], err = loadRecord(ctx, store, folder, plan, s.ID)
-			if errors.Is(err, objects.ErrNotExist) { // gone since it was listed
-				return nil
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	committed := records[:0]
-	for _, r := range records {
-		if r.Split != "" {
-			committed = append(committed, r)
-		}
-	}
-	return committed, nil
 }

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/cpr-batch/cpr-batch/pipeline"
 	"github.com/cpr-batch/cpr-batch/pipeline/objects"
@@ -21,98 +20,20 @@ type Run struct {
 	attempt  string
 	versions Versions
 	state    State
-	entered  bool // this process has left its name in the attempt's folder
+	digest   string // of what this process works with: the plan's, or one that was accepted
+	ledger   *ledger
+	input    inputChange  // since the plan was made, where that was looked at
+	entered  bool         // this process has left its name in the attempt's folder
+	segments atomic.Int64 // how many segments it has named
 }
 
-// Begin makes plan the plan of the run in a folder, or carries on with the run that is
-// there: then the plan that was there first is the one that counts, and plan must have
-// the same digest. All parts whose commit an earlier attempt recorded have their final
-// names afterwards.
-//
-// A folder of another job, of another version's run, or with results that no plan belongs
-// to is a *pipeline.Error with FixConfig. The plan of another job gives way where nothing
-// is lost with it: when none of its parts is committed and nobody is at it.
-func Begin(ctx context.Context, store objects.Store, folder string, plan Plan, versions Versions) (*Run, error) {
-	folder = clean(folder)
-	state, err := Look(ctx, store, folder)
-	if err != nil {
-		return nil, err
+// Close gives back what the run holds here. It changes nothing of its folder, and may be
+// called twice.
+func (r *Run) Close() error {
+	if r.state.Plan == nil {
+		return nil
 	}
-	if state.Condition == Foreign {
-		return nil, foreignError(folder, state.Foreign)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("name an attempt: %w", err)
-	}
-	r := &Run{store: store, folder: folder, attempt: id.String(), versions: versions, state: state}
-	if state.Plan != nil && state.Plan.Digest.Sum() != plan.Digest.Sum() && r.abandoned(ctx) {
-		if err := Overwrite(ctx, store, folder); err != nil {
-			return nil, err
-		}
-		state.Plan = nil
-	}
-	if state.Plan == nil {
-		// Before the plan stands, so that nobody takes it for abandoned.
-		if err := r.enter(ctx); err != nil {
-			return nil, Fault(pipeline.PhasePlan, "write", r.Work(processName), err)
-		}
-		if state, err = settlePlan(ctx, store, folder, plan); err != nil {
-			return nil, err
-		}
-	}
-	r.state = state
-	if state.Plan.Digest.Sum() != plan.Digest.Sum() {
-		if r.entered {
-			sweep(ctx, store, []string{r.Work(processName)})
-		}
-		return nil, otherJobError(folder, state, &plan)
-	}
-	if state.Condition == Finished {
-		// What an attempt has left that was killed right behind _SUCCESS.
-		sweep(ctx, store, below(ctx, store, join(folder, workDir)))
-		return r, nil
-	}
-	return r, r.carryOn(ctx)
-}
-
-// settlePlan stores a plan, or reads the one of who was first.
-func settlePlan(ctx context.Context, store objects.Store, folder string, plan Plan) (State, error) {
-	err := storePlan(ctx, store, folder, &plan)
-	if err == nil {
-		return State{Condition: Begun, Plan: &plan}, nil
-	}
-	// Also behind an error the plan may stand: somebody else's, or ours where only the
-	// store's reply was lost.
-	if state, lookErr := Look(ctx, store, folder); lookErr == nil && state.Plan != nil {
-		return state, nil
-	}
-	return State{}, Fault(pipeline.PhasePlan, "write", join(folder, planName), err)
-}
-
-// carryOn takes over what earlier attempts have left.
-func (r *Run) carryOn(ctx context.Context) error {
-	if !r.entered {
-		if err := r.enter(ctx); err != nil {
-			return Fault(pipeline.PhasePlan, "write", r.Work(processName), err)
-		}
-	}
-	if err := r.store.Remove(ctx, join(r.folder, failedName)); err != nil {
-		return Fault(pipeline.PhasePlan, "remove", join(r.folder, failedName), err)
-	}
-	// Who is gone now commits nothing any more: what the records read afterwards do not
-	// need of its files, nobody needs.
-	left := r.deserted(ctx)
-	records, err := r.Records(ctx)
-	if err != nil {
-		return err
-	}
-	if err := r.publishAll(ctx, records); err != nil {
-		return err
-	}
-	r.state.Condition, r.state.Committed, r.state.Reason = Begun, records, ""
-	sweep(ctx, r.store, left)
-	return nil
+	return r.state.Plan.Splits.Close()
 }
 
 // State is what the folder held when the run was begun here.
@@ -126,6 +47,10 @@ func (r *Run) Folder() string { return r.folder }
 
 // Attempt names this process's attempt, as commit records have it.
 func (r *Run) Attempt() string { return r.attempt }
+
+// Digest is the sum of what this process works with: the plan's, or one that was accepted
+// in its place.
+func (r *Run) Digest() string { return r.digest }
 
 // Versions are those of what works at this attempt.
 func (r *Run) Versions() Versions { return r.versions }
@@ -144,12 +69,14 @@ func (r *Run) Keep(ctx context.Context, name string, data []byte) error {
 
 // Record reads the commit record of a split, whoever wrote it; objects.ErrNotExist.
 func (r *Run) Record(ctx context.Context, id pipeline.SplitID) (Record, error) {
-	return loadRecord(ctx, r.store, r.folder, r.state.Plan, id)
-}
-
-// Records reads all commit records there are, in the order of the plan.
-func (r *Run) Records(ctx context.Context) ([]Record, error) {
-	return loadRecords(ctx, r.store, r.folder, r.state.Plan)
+	o, err := r.store.Stat(ctx, commitName(r.folder, string(id)))
+	if errors.Is(err, objects.ErrNotExist) {
+		return Record{}, err
+	}
+	if err != nil {
+		return Record{}, Fault(pipeline.PhasePlan, "read", commitName(r.folder, string(id)), err)
+	}
+	return loadRecord(ctx, r.store, o, r.state.Plan.RunID, id)
 }
 
 // ErrUnsure says that nobody knows whether a part was committed: its files must stay.
@@ -164,7 +91,7 @@ const readBack = 30 * time.Second
 // ErrUnsure: the record may or may not stand.
 func (r *Run) Commit(ctx context.Context, record Record) (Record, error) {
 	record.Format, record.RunID, record.Attempt = formatVersion, r.state.Plan.RunID, r.attempt
-	record.Committed, record.Versions = time.Now().UTC(), r.versions
+	record.Committed, record.Versions, record.Digest = time.Now().UTC(), r.versions, r.digest
 	name := commitName(r.folder, string(record.Split))
 	if err := record.check(r.state.Plan.RunID, record.Split); err != nil {
 		return Record{}, fmt.Errorf("commit split %s: %w", record.Split, err)
@@ -173,8 +100,13 @@ func (r *Run) Commit(ctx context.Context, record Record) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("commit split %s: %w", record.Split, err)
 	}
+	number, ok := r.state.Plan.Splits.Number(record.Split)
+	if !ok {
+		return Record{}, fmt.Errorf("commit split %s: the plan has no such split", record.Split)
+	}
 	err = write(ctx, r.store, name, data)
 	if err == nil {
+		r.ledger.add(number, &record)
 		return record, nil
 	}
 	// The record decides, not the reply, which may be the lost one of a write that went
@@ -183,6 +115,9 @@ func (r *Run) Commit(ctx context.Context, record Record) (Record, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBack)
 	defer cancel()
 	found, readErr := r.Record(asking, record.Split)
+	if readErr == nil {
+		r.ledger.add(number, &found)
+	}
 	switch {
 	case readErr == nil && found.Attempt == r.attempt:
 		return found, nil
@@ -200,19 +135,5 @@ func foreignError(folder string, names []string) error {
 		Phase:   pipeline.PhasePlan,
 		Message: fmt.Sprintf("%s holds results that are not of a run of this program's: %s", folder, strings.Join(names, ", ")),
 		Hint:    "Choose another output, or run with --overwrite to remove them.",
-	}
-}
-
-func otherJobError(folder string, state State, plan *Plan) error {
-	what := "was begun by"
-	if state.Condition == Finished {
-		what = "holds the finished run of"
-	}
-	return &pipeline.Error{
-		Remedy: pipeline.FixConfig,
-		Phase:  pipeline.PhasePlan,
-		Message: fmt.Sprintf("%s %s another job (run %s of %s): %s", folder, what, state.Plan.RunID,
-			state.Plan.Started.Format(time.RFC3339), strings.Join(differences(state.Plan, plan), "; ")),
-		Hint: "Choose another output, or run with --overwrite to remove that run and begin anew.",
 	}
 }

@@ -19,8 +19,8 @@ import (
 func TestARunFromItsPlanToSuccess(t *testing.T) {
 	t.Parallel()
 	store, folder := objects.NewLocal(), filepath.Join(t.TempDir(), "deep", "out")
-	if state, err := runs.Look(t.Context(), store, folder); err != nil || state.Condition != runs.Fresh {
-		t.Fatalf("before: %v, %v", state.Condition, err)
+	if state := look(t, store, folder); state.Condition != runs.Fresh {
+		t.Fatalf("before: %v", state.Condition)
 	}
 	run := begin(t, store, folder, plan(2))
 	for i, content := range []string{"one\n", ""} {
@@ -38,24 +38,25 @@ func TestARunFromItsPlanToSuccess(t *testing.T) {
 		"_SUCCESS": "", "report.json": "{}\n",
 		"predictions-00000-of-00002.jsonl": "one\n", "predictions-00001-of-00002.jsonl": "",
 		"_cpr-batch/plan.jsonl":                  "",
+		"_cpr-batch/report.json":                 "",
 		"_cpr-batch/commits/00000-of-00002.json": "",
 		"_cpr-batch/commits/00001-of-00002.json": "",
 	}
 	if diff := cmp.Diff(want, tree(t, folder)); diff != "" {
 		t.Error(diff)
 	}
-	state, err := runs.Look(t.Context(), store, folder+"/")
-	if err != nil || state.Condition != runs.Finished || len(state.Committed) != 2 {
-		t.Fatalf("after: %+v, %v", state, err)
+	after := inspect(t, store, folder+"/")
+	if after.State().Condition != runs.Finished || after.Summary().Parts != 2 {
+		t.Fatalf("after: %+v, %+v", after.State(), after.Summary())
 	}
-	if got := state.Committed[0]; got.Attempt != run.Attempt() || got.Versions != versions || got.Tally.Read != 1 {
-		t.Errorf("record: %+v", got)
+	if got, err := after.Record(t.Context(), "00000-of-00002"); err != nil || got.Attempt != run.Attempt() || got.Versions != versions || got.Tally.Read != 1 {
+		t.Errorf("record: %+v, %v", got, err)
 	}
 	again := begin(t, store, folder, plan(2))
 	if again.State().Condition != runs.Finished || again.Plan().RunID != run.Plan().RunID {
 		t.Errorf("begun again: %+v", again.State())
 	}
-	asError(t, second(runs.Begin(t.Context(), store, folder, plan(3), versions)), pipeline.FixConfig,
+	asError(t, beginError(t, plan(3).config(store, folder)), pipeline.FixConfig,
 		"holds the finished run of another job", "source files: 1 added (in/2.jsonl)", "--overwrite")
 }
 
@@ -67,8 +68,8 @@ func TestARunWithoutASplitSucceeds(t *testing.T) {
 	if err := begin(t, store, folder, plan(0)).Finish(t.Context(), []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := runs.Look(t.Context(), store, folder); err != nil || state.Condition != runs.Finished {
-		t.Fatalf("%+v, %v", state, err)
+	if state := look(t, store, folder); state.Condition != runs.Finished {
+		t.Fatalf("%+v", state)
 	}
 }
 
@@ -97,9 +98,10 @@ func TestALostReplyIsNoLostCommit(t *testing.T) {
 func TestALostReplyToThePlanIsNoForeignPlan(t *testing.T) {
 	t.Parallel()
 	store := &faulty{Store: objects.NewLocal(), after: on("commit", "plan.jsonl", errors.New("connection reset"))}
-	p := plan(2)
-	if run := begin(t, store, t.TempDir(), p); run.Plan().RunID != p.RunID {
-		t.Errorf("run %s, want %s", run.Plan().RunID, p.RunID)
+	c := plan(2).config(store, t.TempDir())
+	c.RunID = "mine"
+	if run := beginWith(t, c); run.Plan().RunID != c.RunID {
+		t.Errorf("run %s, want %s", run.Plan().RunID, c.RunID)
 	}
 }
 
@@ -128,8 +130,8 @@ func TestAnAttemptKilledAfterItsRecordIsPublishedByTheNext(t *testing.T) {
 	commit(t, store, first, 0, "one\n")
 
 	next := begin(t, store, folder, plan(2))
-	if got := tree(t, folder)["predictions-00000-of-00002.jsonl"]; got != "one\n" || len(next.State().Committed) != 1 {
-		t.Errorf("Begin published %q of %d parts", got, len(next.State().Committed))
+	if got := tree(t, folder)["predictions-00000-of-00002.jsonl"]; got != "one\n" || next.Summary().Parts != 1 {
+		t.Errorf("Begin published %q of %d parts", got, next.Summary().Parts)
 	}
 	commit(t, store, next, 1, "two\n")
 	if err := first.Finish(t.Context(), []byte("{}")); err != nil {
@@ -249,11 +251,12 @@ func TestAFaultyDiskIsNamedWithItsRemedy(t *testing.T) {
 
 // whole is a whole run of one split, or what is left of it.
 func whole(t *testing.T, store objects.Store, folder string) error {
-	run, err := runs.Begin(t.Context(), store, folder, plan(1), versions)
+	run, err := runs.Begin(t.Context(), plan(1).config(store, folder))
 	if err != nil {
 		return err
 	}
-	if len(run.State().Committed) == 0 {
+	defer func() { _ = run.Close() }()
+	if !run.Committed(0) {
 		record, err := prepare(t.Context(), store, run, 0, "one\n")
 		if err != nil {
 			return err
@@ -274,5 +277,5 @@ func TestAFileInThePlaceOfTheFolderIsNamed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	asError(t, second(runs.Begin(t.Context(), objects.NewLocal(), file, plan(1), versions)), pipeline.TryAgain, file, "has to be a folder")
+	asError(t, beginError(t, plan(1).config(objects.NewLocal(), file)), pipeline.TryAgain, file, "has to be a folder")
 }

@@ -12,12 +12,24 @@ import (
 // maxSmall bounds what is read whole into memory.
 const maxSmall = 64 << 20
 
-// read returns the whole of a small object.
+// read returns the whole of a small object, which others may replace meanwhile.
 func read(ctx context.Context, store objects.Store, name string) ([]byte, error) {
-	o, err := store.Stat(ctx, name)
-	if err != nil {
-		return nil, err
+	var data []byte
+	var err error
+	for range replacements {
+		var o objects.Object
+		if o, err = store.Stat(ctx, name); err != nil {
+			return nil, err
+		}
+		if data, err = readObject(ctx, store, o); !errors.Is(err, objects.ErrChanged) {
+			break
+		}
 	}
+	return data, err
+}
+
+// readObject returns what a small object holds that is known already.
+func readObject(ctx context.Context, store objects.Store, o objects.Object) ([]byte, error) {
 	if o.Size > maxSmall {
 		return nil, fmt.Errorf("%d bytes are more than it can hold", o.Size)
 	}
