@@ -1,6 +1,7 @@
 # Everything here needs Go, and the tests a python3 (3.7 or newer, the standard library
-# alone); what else is needed is fetched by Go itself, and by test-models, which installs
-# Python packages into the user's cache. `make help` says what there is.
+# alone); what else is needed is fetched by Go itself, by test-models, which installs Python
+# packages into the user's cache, and by test-slurm, which installs Debian's slurm-wlm.
+# `make help` says what there is.
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The race detector needs a C compiler: without one, Go has cgo off.
@@ -14,7 +15,7 @@ FUZZTIME  ?= 10000x
 GOLANGCI  ?= go tool -modfile=tools.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models lint bench fuzz clean
+.PHONY: help build test test-models test-slurm lint bench fuzz clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,18 @@ test: ## all tests, under the race detector where there is a C compiler
 test-models: ## the examples with TensorFlow, scikit-learn and LightGBM, which are installed first
 	go vet -tags models ./configs/examples/
 	go test -tags models -count 1 -timeout $(TIMEOUT) ./configs/examples/
+
+# slurmctld and slurmd are in /usr/sbin, which is not in everybody's PATH.
+test-slurm: export PATH := $(PATH):/usr/sbin:/sbin
+test-slurm: ## a run by a Slurm array, one task killed, one requeued; installs slurm-wlm first (Debian, Ubuntu)
+	@{ command -v slurmctld && command -v slurmd && command -v sbatch; } >/dev/null || { \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo 'make test-slurm: Slurm is missing: install slurmctld, slurmd and their commands (Debian and Ubuntu: sudo apt-get install slurm-wlm)' >&2; exit 1; \
+		fi; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends slurm-wlm >/dev/null; \
+	}
+	go vet -tags slurm ./configs/examples/
+	go test -tags slurm -run '^TestSlurm' -count 1 -timeout 5m ./configs/examples/
 
 lint: ## formatting, linters, and whether macOS still builds
 	@unformatted=$$(gofmt -l cmd configs pipeline pyworker sinks sources); \

@@ -1,12 +1,12 @@
 //go:build models
 
-// Package examples_test runs the examples that have a real model, as their READMEs say:
-// make test-models. What they need is installed into environments that the program itself
-// makes and keeps in the user's cache.
 package examples_test
 
+// The examples that have a real model, run as their READMEs say: make test-models. What they
+// need is installed into environments that the program itself makes and keeps in the user's
+// cache.
+
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -20,10 +20,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // example is one of the folders here.
 type example struct {
@@ -58,18 +55,6 @@ func TestExamplesPredictWhatTheirModelsSay(t *testing.T) {
 			p.kwargsChangeTheAnswer(t)
 		})
 	}
-}
-
-// build builds the program and returns its path.
-func build(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "cpr-batch")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/cpr-batch")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
-	return program
 }
 
 // place is a folder like the repository's root after make build, with one example.
@@ -347,20 +332,7 @@ func parseLine(t *testing.T, text string) line {
 	return line{Instance: string(fields.Instance), Key: string(fields.Key), Prediction: prediction(fields.Prediction)}
 }
 
-func glob(t *testing.T, folder, pattern string) []string {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(folder, pattern))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
-
 func readLines(t *testing.T, name string) []string {
 	t.Helper()
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Split(string(bytes.TrimSuffix(content, []byte("\n"))), "\n")
+	return strings.Split(strings.TrimSuffix(readText(t, name), "\n"), "\n")
 }
