@@ -87,7 +87,7 @@ func exampleFiles(t *testing.T) map[string]string {
 	files := make(map[string]string)
 	for _, root := range []string{"examples", "template"} {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasSuffix(path, "job.yaml") {
+			if err != nil || entry.IsDir() || entry.Name() != "job.yaml" {
 				return err
 			}
 			text, err := os.ReadFile(path)

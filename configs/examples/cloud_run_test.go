@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const cloudRunJob = "cloud-run/job.yaml"
+const cloudRunJob = "cloud-run/run-job.yaml"
 
 // unquoted matches the number that Google takes for timeoutSeconds, but its client library
 // takes only as a string.

@@ -21,7 +21,7 @@ import (
 	"github.com/cpr-batch/cpr-batch/pipeline"
 )
 
-const kubernetesJob = "kubernetes/job.yaml"
+const kubernetesJob = "kubernetes/indexed-job.yaml"
 
 // manifest is what the file of the Indexed Job holds.
 type manifest struct {
