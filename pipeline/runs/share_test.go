@@ -532,31 +532,41 @@ func TestOfTwoHelpersAtOnceOneTakesIt(t *testing.T) {
 		tasks := []*task{s.start(t, runs.TaskConfig{Index: 1, Count: 3}), s.start(t, runs.TaskConfig{Index: 2, Count: 3})}
 		// Both have looked before either writes, and have written before either looks.
 		var mu sync.Mutex
-		created := make(map[string]bool)
-		both := make(chan struct{})
+		created, looks := make(map[string]bool), 0
+		bothCreate, bothLook := make(chan struct{}), make(chan struct{})
 		s.on(func(op, name string) error {
-			if op != "create" || !strings.HasPrefix(name, claimsFolder) {
+			if !strings.HasPrefix(name, claimsFolder) {
 				return nil
 			}
 			mu.Lock()
-			first := !created[name]
-			created[name] = true
-			if first && len(created) == 2 {
-				close(both)
+			wait := (<-chan struct{})(nil)
+			switch {
+			case op == "create":
+				if created[name] = true; len(created) == 2 {
+					close(bothCreate)
+				}
+				wait = bothCreate
+			case op == "list" && len(created) == 2 && looks < 2:
+				if looks++; looks == 2 {
+					close(bothLook)
+				}
+				wait = bothLook
 			}
 			mu.Unlock()
-			<-both
+			if wait != nil {
+				<-wait
+			}
 			return nil
 		})
 		got := make(chan int, 2)
 		for _, k := range tasks {
 			go func() {
+				n := 0
+				defer func() { got <- n }()
 				if i, err := k.Next(t.Context()); err == nil {
+					n = 1
 					k.commit(t, s, i)
 					k.ends(t)
-					got <- 1
-				} else {
-					got <- 0
 				}
 			}()
 		}
