@@ -500,8 +500,8 @@ func TestOfTwoHelpersTheLaterYields(t *testing.T) {
 				s := newSite(1)
 				// Neither has the split in its share.
 				tasks := []*task{s.start(t, runs.TaskConfig{Index: 1, Count: 3}), s.start(t, runs.TaskConfig{Index: 2, Count: 3})}
-				go_ := make(chan struct{})
-				hook, reached := stopAt("create", claimsFolder+"/"+tasks[slow].run.Attempt(), go_)
+				proceed := make(chan struct{})
+				hook, reached := stopAt("create", claimsFolder+"/"+tasks[slow].run.Attempt(), proceed)
 				s.on(hook)
 				yielded := make(chan error)
 				go func() {
@@ -511,7 +511,7 @@ func TestOfTwoHelpersTheLaterYields(t *testing.T) {
 				<-reached // it has seen that nobody works at the split
 				want(t, "the earlier", tasks[1-slow].take(t, 1), []int{0})
 				<-time.After(time.Second)
-				close(go_)
+				close(proceed)
 				<-time.After(3 * time.Second)
 				if content, _ := s.Content(s.beats(tasks[slow])[0]); !bytes.Contains(content, []byte(`"splits":[]`)) {
 					t.Errorf("the later claims it still: %s", content)
@@ -612,8 +612,8 @@ func TestAHelperYieldsToTheOwner(t *testing.T) {
 		s := newSite(2)
 		helper := s.start(t, runs.TaskConfig{Index: 0, Count: 2})
 		helper.commit(t, s, helper.take(t, 1)...)
-		go_ := make(chan struct{})
-		hook, reached := stopAt("list", claimsFolder, go_)
+		proceed := make(chan struct{})
+		hook, reached := stopAt("list", claimsFolder, proceed)
 		owner := s.start(t, runs.TaskConfig{Index: 1, Count: 2})
 		s.on(func(op, name string) error {
 			if op == "commit" && strings.HasPrefix(name, claimsFolder+"/"+helper.run.Attempt()) {
@@ -630,7 +630,7 @@ func TestAHelperYieldsToTheOwner(t *testing.T) {
 		<-time.After(time.Second) // now the owner, which has not looked since, takes it too
 		want(t, "owner", owner.take(t, 1), []int{1})
 		<-time.After(3 * time.Second)
-		close(go_)
+		close(proceed)
 		synctest.Wait()
 		owner.commit(t, s, 1)
 		if err := <-done; err != io.EOF {
