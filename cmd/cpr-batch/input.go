@@ -31,6 +31,17 @@ func (in *jobInput) Files(ctx context.Context) iter.Seq2[pipeline.Piece, error] 
 	return sources.FilesJSONL(ctx, in.store, in.job.Dir, *in.job.Source.JSONL)
 }
 
+// plannedInput is an input whose splits are known already.
+type plannedInput struct {
+	runs.Input
+	splits *runs.Splits
+}
+
+// Plan yields the splits.
+func (in plannedInput) Plan(context.Context) iter.Seq2[pipeline.PlannedSplit, error] {
+	return in.splits.All()
+}
+
 // work is what a source reads of a run: it is a sources.Work.
 type work struct {
 	*runs.Share

@@ -180,6 +180,13 @@ func (r *jobRun) do(work, fetch context.Context, input runs.Input) error {
 		}
 	}
 	if r.flags.overwrite {
+		// Results do not go for a run that can not be planned.
+		planned, err := runs.Spool(fetch, input.Plan(fetch))
+		if err != nil {
+			return causeOf(fetch, err)
+		}
+		defer func() { _ = planned.Close() }()
+		input = plannedInput{Input: input, splits: planned}
 		if err := r.overwrite(fetch); err != nil {
 			return causeOf(fetch, err)
 		}
