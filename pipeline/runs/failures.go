@@ -11,7 +11,7 @@ import (
 
 // Failures yields the splits of a run that have failures, in order, as ones of which only
 // these are read again. Their files of failures are pinned as they are now, and have to be
-// those that were committed.
+// those that were committed, to the sum of their bytes.
 func (r *Run) Failures(ctx context.Context) iter.Seq2[pipeline.PlannedSplit, error] {
 	return func(yield func(pipeline.PlannedSplit, error) bool) {
 		splits := r.Plan().Splits
@@ -49,11 +49,11 @@ func (r *Run) failuresOf(ctx context.Context, splits *Splits, i int) (pipeline.P
 		if err != nil {
 			return split, Fault(pipeline.PhasePlan, "read", name, err)
 		}
-		if o.Size != f.Size || o.Sum != "" && o.Sum != fmt.Sprintf("%08x", f.CRC32C) {
+		if !f.is(o) {
 			return split, otherContentError(name)
 		}
 		split.ID, split.Limit = "", 0
-		split.Failures = &pipeline.Piece{URI: name, Generation: o.Generation, Size: o.Size, Sum: o.Sum, End: o.Size}
+		split.Failures = &pipeline.Piece{URI: name, Generation: o.Generation, Size: o.Size, Sum: fmt.Sprintf("%08x", f.CRC32C), End: o.Size}
 	}
 	return split, nil
 }
