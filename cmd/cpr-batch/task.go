@@ -13,7 +13,6 @@ import (
 // task is which of the processes this one is that share a run on several machines.
 type task struct {
 	index, count int  // count 1: nobody else is known of
-	set          bool // a platform or the command line has said so
 	again        bool // the platform starts it another time, whatever its exit status was
 }
 
@@ -73,7 +72,7 @@ func (f *taskFlags) place(cmd *cobra.Command, environ func(string) string) (task
 		case f.index < 0 || f.index >= f.count:
 			return task{}, fmt.Errorf("--task-index %d: of %d tasks the numbers are 0 to %d", f.index, f.count, f.count-1)
 		}
-		return task{index: f.index, count: f.count, set: true}, nil
+		return task{index: f.index, count: f.count}, nil
 	}
 	for _, p := range platforms() {
 		if environ(p.index) == "" {
@@ -117,7 +116,7 @@ func (p platform) place(count int, environ func(string) string) (task, error) {
 		return task{}, fmt.Errorf("%s: task %d of %d tasks: there is no such task", p.index, index, count)
 	}
 	// An array may have gaps: whose number is beyond the count shares another one's start.
-	return task{index: index % count, count: count, set: true}, nil
+	return task{index: index % count, count: count}, nil
 }
 
 func numberOf(name string, environ func(string) string) (int, error) {
