@@ -11,6 +11,7 @@ import (
 
 	"cloud.google.com/go/storage"
 	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 )
 
@@ -97,7 +98,9 @@ func call[T any](ctx context.Context, c *Cloud, f func(context.Context) (T, erro
 		if !late {
 			return v, err
 		}
-		last = err
+		if last == nil || errors.As(err, new(*googleapi.Error)) { // a reply says more than the clock
+			last = err
+		}
 	}
 	var none T
 	return none, &limitError{limit: c.limit, times: attempts, last: last}
