@@ -52,8 +52,9 @@ func (w way) bounds(n, culprits int) costs {
 	case w.shrinks:
 		c.calls += culprits * 2 * levels * batchesUnderWay
 	case w.poisons:
-		// It fails calls of others too, until it is found out.
-		c.calls += ends * 2 * batchesUnderWay
+		// It fails calls of others too, until it is found out: of each both halves, which are
+		// called again, and a known-good instance is tried.
+		c.calls += ends * 5 * batchesUnderWay
 		c.started += ends
 	}
 	c.started += c.died + c.timeouts
