@@ -66,7 +66,7 @@ func TestPoolEndsWhenTheClassCanNotBeUsed(t *testing.T) {
 		"from_path returns None":              {"load_none", want{"load", "TypeError", "from_path returned None, not a Predictor", "is a return missing?"}},
 		"a pickle was made by a script":       {"load_pickle", want{"load", "AttributeError", "Can't get attribute 'Scaler' on <module '__main__'", "Scaler was pickled from a script, so the pickle looks for it in __main__: import it from a module of the package (load_pickle has it)"}},
 		"from_path exits":                     {"load_exits", want{"load", "Crash", "the worker ended while loading: exit status 5", "the Predictor's code"}},
-		"from_path does not return":           {"load_hangs", want{"load", "Timeout", "the worker was not ready within 2s (workers.load_timeout)", "the traceback is where it was then"}},
+		"from_path does not return":           {"load_hangs", want{"load", "Timeout", "the worker was not ready within 4s (workers.load_timeout)", "the traceback is where it was then"}},
 		"errors.retry_on names no exception":  {"sleeps", want{"load", "ValueError", "errors.retry_on: 'Timeout' is no exception", "write it with its module"}},
 		"errors.retry_on names no module":     {"echo", want{"load", "ModuleNotFoundError", "errors.retry_on: 'no_such_library.Timeout': no module 'no_such_library' in ", "python.requirements"}},
 		"Python itself does not start":        {"killed", want{"load", "Crash", "the worker ended while loading: exit status 1", "python.env"}},
@@ -84,7 +84,7 @@ func TestPoolEndsWhenTheClassCanNotBeUsed(t *testing.T) {
 			case "killed":
 				cfg.Env = map[string]string{"PYTHONHASHSEED": "none"}
 			case "load_hangs":
-				cfg.LoadTimeout = 2 * time.Second // the interpreter's own start counts too
+				cfg.LoadTimeout = 4 * time.Second // the interpreter's own start counts too
 				cfg.Count = 1
 			}
 			e := loadError(t, cfg)

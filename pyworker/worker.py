@@ -12,6 +12,7 @@ import sys
 FOLDER = __file__.rpartition("/")[0]
 if sys.path and sys.path[0] == FOLDER:
     del sys.path[0]  # a module of the user's may be called worker
+BEGAN = float(sys.argv[1])  # when the program started this process, in seconds since 1970
 sys.argv[:] = ["cpr-batch"]
 if hasattr(sys, "orig_argv"):
     sys.orig_argv[:] = [sys.executable, "cpr-batch"]
@@ -32,7 +33,7 @@ import struct  # noqa: E402
 import traceback  # noqa: E402
 import types  # noqa: E402
 from _thread import get_ident  # noqa: E402
-from time import perf_counter_ns as clock  # noqa: E402
+from time import perf_counter_ns as clock, time as now  # noqa: E402
 
 try:
     from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask  # without signal's enums: ten times as fast
@@ -787,7 +788,8 @@ def serve(channel):
     if frame is None:
         return 0
     began = clock()
-    arm(config["load_limit"], file=channel.trace.get())
+    spent = min(max(now() - BEGAN, 0), config["load_limit"])  # a clock may have been set meanwhile
+    arm(max(config["load_limit"] - spent, 0.001), file=channel.trace.get())
     try:
         worker.load()
         if gc_enabled():
