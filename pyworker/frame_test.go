@@ -133,7 +133,7 @@ func FuzzAnswer(f *testing.F) {
 // playHostile makes the test binary a worker that breaks the rules in the way that its
 // environment names.
 func playHostile() {
-	dir := filepath.Dir(os.Args[len(os.Args)-1])
+	dir := filepath.Dir(os.Args[len(os.Args)-2])
 	requests, err := os.OpenFile(filepath.Join(dir, "requests"), os.O_RDONLY, 0)
 	if err != nil {
 		os.Exit(90)
@@ -189,7 +189,7 @@ func hostileAnswer(way string, say func(kind, uint64, uint32, string)) {
 		os.Exit(3)
 	case "half an answer":
 		b := testFrame(header{kind: kindAnswer, sequence: 1, count: 1}, testAnswer("[1]"))
-		file, err := os.OpenFile(filepath.Join(filepath.Dir(os.Args[len(os.Args)-1]), "answers"), os.O_WRONLY, 0)
+		file, err := os.OpenFile(filepath.Join(filepath.Dir(os.Args[len(os.Args)-2]), "answers"), os.O_WRONLY, 0)
 		if err == nil {
 			_, _ = file.Write(b[:len(b)-1])
 		}
