@@ -37,6 +37,9 @@ func (o operation) is(e *event) bool {
 	return o.part != "" && (o.op == "" || o.op == e.op) && strings.Contains(e.name, o.part)
 }
 
+// recording is the operation that may be done when nobody waits for it any more.
+var recording = operation{"commit", "/commits/"}
+
 // rivalry are those operations that decide who is first, or between which a run is not as
 // it was.
 func rivalry() []operation {
@@ -99,10 +102,12 @@ const (
 	killedBefore      // the process does nothing any more
 	killedAfter       // this is the last that it does
 	interrupted       // nothing is done: the process is told to end
+	late              // it is given up, and done at some later time
+	killedLate        // the process does nothing any more, and this is done at some later time
 )
 
 func (f fate) String() string {
-	return []string{"", "refused", "reply lost", "done, told to exist", "killed before", "killed behind", "interrupted"}[f]
+	return []string{"", "refused", "reply lost", "done, told to exist", "killed before", "killed behind", "interrupted", "given up, and on its way", "killed, and this is on its way"}[f]
 }
 
 // verdict is what becomes of an operation, and of what it opens.
@@ -135,6 +140,8 @@ func (s *schedule) judge(e *event) verdict {
 		if v.fate == misheard && !slices.Contains([]string{"commit", "copy", "compose"}, e.op) {
 			v.fate = unheard
 		}
+	case recording.is(e) && faults > 0 && chance < crashes+faults+0.1:
+		v.fate = pick(s.rng, late, late, killedLate)
 	case chance < crashes+2*faults && (e.op == "create" || e.op == "open"):
 		v.stream = 1 + s.rng.IntN(2)
 	}

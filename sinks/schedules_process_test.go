@@ -210,7 +210,11 @@ func (p *process) write(ctx context.Context, part pipeline.Part, t *pipeline.Tal
 // conclude ends the process as a program does, after what predict has returned.
 func (p *process) conclude(life, work context.Context, run *runs.Run, err error) error {
 	whole := func() bool { return run.Summary().Parts == len(p.s.sizes) }
-	for range pick(p.rng, 0, 1, 4, 16) { // it waits for the others
+	looks := pick(p.rng, 0, 1, 4, 16) // it waits for the others
+	if p.immune {
+		looks = max(1, looks) // also for those who are gone: a record of theirs may just have come
+	}
+	for range looks {
 		if err == nil && !whole() {
 			err = run.Refresh(work)
 			p.must("refresh", err)

@@ -40,6 +40,13 @@ func (p *process) do(ctx context.Context, op, name string, act func() error) (ve
 	case killedBefore:
 		p.s.kill(p)
 		return v, errKilled
+	case late:
+		p.s.postpone(act)
+		return v, fmt.Errorf("%s %s: %w", op, name, objects.ErrUnsettled)
+	case killedLate:
+		p.s.postpone(act)
+		p.s.kill(p)
+		return v, errKilled
 	}
 	if err = act(); err != nil && v.fate != killedAfter {
 		return v, err
@@ -142,13 +149,13 @@ func (p *process) Open(ctx context.Context, o objects.Object, offset, length int
 func (p *process) Create(ctx context.Context, name string) (objects.Writer, error) {
 	var w objects.Writer
 	v, err := p.do(ctx, "create", name, func() (err error) {
-		w, err = p.s.store.Create(ctx, name)
+		w, err = p.s.store.Create(context.WithoutCancel(ctx), name) // it may be late
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &upload{Writer: w, by: p, left: v.stream, name: name}, nil
+	return &upload{Writer: w, by: p, left: v.stream, name: name, given: func() error { return context.Cause(ctx) }}, nil
 }
 
 // Compose makes an object of others.
@@ -206,6 +213,9 @@ type upload struct {
 	by   *process
 	left int // writes until one is refused; 0: none is
 	name string
+
+	given func() error // why the object is given up
+	asked bool         // for Commit: what is on its way is not called back
 }
 
 func (w *upload) Write(b []byte) (int, error) {
@@ -216,7 +226,18 @@ func (w *upload) Write(b []byte) (int, error) {
 }
 
 func (w *upload) Commit(ctx context.Context) error {
-	return w.by.make(ctx, "commit", w.name, func() error { return w.Writer.Commit(ctx) })
+	if err := w.given(); err != nil {
+		return err
+	}
+	w.asked = true
+	return w.by.make(ctx, "commit", w.name, func() error { return w.Writer.Commit(context.WithoutCancel(ctx)) })
+}
+
+func (w *upload) Abort() error {
+	if w.asked {
+		return nil
+	}
+	return w.Writer.Abort()
 }
 
 // pass lets one read or write of a stream pass, or not.

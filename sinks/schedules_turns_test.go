@@ -27,7 +27,8 @@ type schedule struct {
 	mu        sync.Mutex
 	waiting   []*event
 	processes []*process
-	last      *process // whose turn it was
+	late      []func() error // operations that are on their way to the store
+	last      *process       // whose turn it was
 	turns     int
 	trace     []step
 	broken    error // the first promise that was not kept
@@ -137,6 +138,7 @@ func (s *schedule) proceed(more func() bool) {
 	var idle time.Duration
 	for !s.isBroken() {
 		synctest.Wait()
+		s.arrive()
 		if more() {
 			continue
 		}
@@ -158,6 +160,29 @@ func (s *schedule) proceed(more func() bool) {
 		s.store.Advance(moment)
 	}
 	synctest.Wait()
+}
+
+// postpone keeps an operation for which nobody waits any more.
+func (s *schedule) postpone(act func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late = append(s.late, act)
+}
+
+// arrive has such an operation done, now and then.
+func (s *schedule) arrive() {
+	s.mu.Lock()
+	late := len(s.late)
+	s.mu.Unlock()
+	if late == 0 || s.rng.IntN(30) > 0 {
+		return
+	}
+	act := s.late[0]
+	s.late = s.late[1:]
+	err := act()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trace = append(s.trace, step{op: fmt.Sprintf("a late operation arrives: %v", err)})
 }
 
 // next is whose turn it is; nil: that of nobody, until time has passed, or for good.

@@ -80,6 +80,24 @@ func (e *limitError) Error() string {
 	return text
 }
 
+// unsettledError is an error of a call that may yet be carried out. It is an ErrUnsettled.
+type unsettledError struct{ err error }
+
+func (e *unsettledError) Error() string { return e.err.Error() }
+
+// Unwrap returns the call's error.
+func (e *unsettledError) Unwrap() error { return e.err }
+
+// Is says that it is an ErrUnsettled.
+func (e *unsettledError) Is(target error) bool { return target == ErrUnsettled }
+
+// isRefusal says whether an error is a reply by which the service has done nothing, and will
+// do nothing.
+func isRefusal(err error) bool {
+	var reply *googleapi.Error
+	return errors.As(err, &reply) && reply.Code/100 == 4 && !mayPass(err)
+}
+
 // IsSetup says whether an error of a store is cured by a change of what is around the
 // program only, and not by trying again: access, credentials, a bucket.
 func IsSetup(err error) bool {

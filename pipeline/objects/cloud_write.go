@@ -112,11 +112,15 @@ func (w *cloudWriter) Commit(ctx context.Context) error {
 	defer w.cancel(nil)
 	defer context.AfterFunc(ctx, func() { w.cancel(context.Cause(ctx)) })()
 	written, err := w.finish()
+	refused := err != nil && isRefusal(err)
 	if err != nil {
 		written, err = w.cloud.own(w.ctx, "create", w.name, w.tag, err)
 	}
-	if err != nil {
+	switch {
+	case refused && err != nil:
 		return err
+	case err != nil:
+		return &unsettledError{err}
 	}
 	if written.CRC32C != w.sum {
 		return errors.Join(fmt.Errorf("create %s: %w", w.name, errSum), w.cloud.Remove(ctx, w.name))

@@ -28,11 +28,15 @@ var (
 	ErrChanged  = errors.New("has changed since the run was planned")
 )
 
+// ErrUnsettled is beside the other errors of a Writer's Commit for which no answer came: the
+// object may be there, and where it is not, it may yet come.
+var ErrUnsettled = errors.New("no answer came: it may yet be done")
+
 // Writer writes one new object, which is not there before Commit, and then whole.
 type Writer interface {
 	io.Writer
 	// Commit makes the object visible and durable, or returns ErrExist where there is
-	// one of that name.
+	// one of that name. ErrUnsettled: nobody knows whether it does.
 	Commit(ctx context.Context) error
 	// Abort gives the object up. After Commit it does nothing.
 	Abort() error

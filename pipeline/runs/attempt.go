@@ -97,6 +97,32 @@ func (r *Run) deserted(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// needless are those files of deserted attempts that no commit record needs, now or later:
+// a request that one of their processes has made for its record may still be on its way to
+// the store. So a whole part stays until some record of its split is known, and with it
+// what tells that its process is gone.
+func (r *Run) needless(left []string) []string {
+	dir := join(r.folder, workDir)
+	needed := make(map[string]bool) // by the attempt
+	stays := func(name string) bool {
+		_, file, _ := strings.Cut(within(dir, name), "/")
+		i, ok := partNumber(file, r.state.Plan.Splits)
+		return ok && !r.ledger.isDone(i)
+	}
+	attemptOf := func(name string) string {
+		attempt, _, _ := strings.Cut(within(dir, name), "/")
+		return attempt
+	}
+	for _, name := range left {
+		if stays(name) {
+			needed[attemptOf(name)] = true
+		}
+	}
+	return slices.DeleteFunc(left, func(name string) bool {
+		return stays(name) || needed[attemptOf(name)] && strings.HasSuffix(name, "/"+processName)
+	})
+}
+
 // knowsGone says whether the process that has left data is known not to live any more.
 func (p process) knowsGone(data []byte) bool {
 	var other process

@@ -213,8 +213,6 @@ func (r *Run) carryOn(ctx context.Context) error {
 	if err := unfail(ctx, r.store, r.folder, pipeline.PhasePlan); err != nil {
 		return err
 	}
-	// Who is gone now commits nothing any more: what the records read afterwards do not
-	// need of its files, nobody needs.
 	left, err := r.deserted(ctx)
 	if err != nil {
 		left = nil // what can not be listed is left: it only takes room
@@ -227,6 +225,6 @@ func (r *Run) carryOn(ctx context.Context) error {
 		return err
 	}
 	r.state.Condition, r.state.Reason = Begun, ""
-	sweep(ctx, r.store, left)
+	sweep(ctx, r.store, r.needless(left))
 	return nil
 }

@@ -54,13 +54,13 @@ func TestAProcessThatIsGoneHoldsNothingUp(t *testing.T) {
 				store := memtest.New()
 				store.Put(output+"/_cpr-batch/removals/0.json", data)
 				store.Put(output+"/_cpr-batch/work/other/process.json", data)
-				store.Put(output+"/_cpr-batch/work/other/predictions-00000-of-00001.jsonl", []byte("half"))
+				store.Put(output+"/_cpr-batch/work/other/last-predictions-00000-of-00001.jsonl", []byte("half"))
 				begun := time.Now()
 				begin(t, store, output, plan(1))
 				if waited := time.Since(begun) > 0; waited == tt.gone {
 					t.Errorf("it waited: %v", waited)
 				}
-				for _, file := range []string{"process.json", "predictions-00000-of-00001.jsonl"} {
+				for _, file := range []string{"process.json", "last-predictions-00000-of-00001.jsonl"} {
 					if _, there := store.Content(output + "/_cpr-batch/work/other/" + file); there == tt.gone {
 						t.Errorf("its %s is there: %v", file, there)
 					}

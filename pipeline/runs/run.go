@@ -118,15 +118,18 @@ func (r *Run) Commit(ctx context.Context, record Record) (Record, error) {
 	if readErr == nil {
 		r.ledger.add(number, &found)
 	}
+	failed := Fault(pipeline.PhaseWrite, "write", name, err)
 	switch {
 	case readErr == nil && found.Attempt == r.attempt:
 		return found, nil
 	case readErr == nil:
 		return found, pipeline.ErrCommitted
-	case errors.Is(readErr, objects.ErrNotExist):
-		return Record{}, Fault(pipeline.PhaseWrite, "write", name, err)
+	case !errors.Is(readErr, objects.ErrNotExist):
+		return Record{}, errors.Join(ErrUnsure, failed, readErr)
+	case errors.Is(err, objects.ErrUnsettled): // a request that was given up may still be on its way
+		return Record{}, errors.Join(ErrUnsure, failed)
 	}
-	return Record{}, errors.Join(ErrUnsure, Fault(pipeline.PhaseWrite, "write", name, err), readErr)
+	return Record{}, failed
 }
 
 func foreignError(folder string, names []string) error {

@@ -35,15 +35,11 @@ func (r *Run) finals(ctx context.Context) (finals, error) {
 
 // note takes one file down.
 func (f finals) note(name string, size int64, splits *Splits) {
-	if !finalPattern.MatchString(name) {
-		return
-	}
-	kind, rest, _ := strings.Cut(name, "-")
-	id, _, _ := strings.Cut(rest, ".")
-	i, ok := splits.Number(pipeline.SplitID(id))
+	i, ok := partNumber(name, splits)
 	if !ok {
 		return
 	}
+	kind, _, _ := strings.Cut(name, "-")
 	if f[kind] == nil {
 		f[kind] = make([]int64, splits.Len())
 		for k := range f[kind] {
@@ -51,6 +47,16 @@ func (f finals) note(name string, size int64, splits *Splits) {
 		}
 	}
 	f[kind][i] = size
+}
+
+// partNumber is the number of the split in the name of a part's file, or false.
+func partNumber(name string, splits *Splits) (int, bool) {
+	if !finalPattern.MatchString(name) {
+		return 0, false
+	}
+	_, rest, _ := strings.Cut(name, "-")
+	id, _, _ := strings.Cut(rest, ".")
+	return splits.Number(pipeline.SplitID(id))
 }
 
 // has is the size of a file of part number i, or false where it is not there.
