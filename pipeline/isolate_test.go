@@ -211,6 +211,36 @@ func TestAPoisonedWorkerIsFoundAndReplaced(t *testing.T) {
 	}
 }
 
+// TestAPoisonedWorkerIsDoubtedBeforeItsHalvesAreDivided: a culprit that poisons its worker
+// makes the other half of its batch fail too. That half is called once more, and not divided
+// down to its healthy instances.
+func TestAPoisonedWorkerIsDoubtedBeforeItsHalvesAreDivided(t *testing.T) {
+	t.Parallel()
+	const n = 256
+	log2 := bits.Len(n - 1)
+	for _, workers := range []int{1, 2} {
+		for _, place := range []int{n, n + 100, 2*n - 1} {
+			t.Run(fmt.Sprintf("%d workers, the culprit at %d", workers, place), func(t *testing.T) {
+				t.Parallel()
+				lines := withBad(2*n, place) // the first batch is good
+				pool := newFakePool(workers, poisoned)
+				got, _, err := treated(t, pool, n, lines, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(expected(lines, "BAD", "predict:RuntimeError"), got); diff != "" {
+					t.Error(diff)
+				}
+				// Of a level: two halves, the test of a worker for each, and one half again, sometimes
+				// twice. Divided down to its instances, one half alone takes more than that.
+				if most := 8 * log2; len(pool.calls) > most {
+					t.Errorf("%d calls, want at most %d", len(pool.calls), most)
+				}
+			})
+		}
+	}
+}
+
 func TestAPoisonedWorkerIsFoundBeforeAnythingIsKnownToBeGood(t *testing.T) {
 	t.Parallel()
 	for _, workers := range []int{1, 3} {
