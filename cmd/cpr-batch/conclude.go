@@ -32,11 +32,14 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 		return r.sayFinished(ctx)
 	}
 	refreshed := r.refresh(ctx)
+	summary := r.summary()
+	open := r.run != nil && summary.Parts < r.run.Plan().Splits.Len()
+	if isStop(err) && r.run != nil && !open && refreshed == nil {
+		err = nil // what it was told to leave was the last there was
+	}
 	if err == nil {
 		err = errors.Join(r.unread(), refreshed)
 	}
-	summary := r.summary()
-	open := r.run != nil && summary.Parts < r.run.Plan().Splits.Len()
 	if err == nil && open && r.flags.wait == "none" {
 		return r.leave(ctx, summary)
 	}
@@ -59,6 +62,13 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 		}
 	}
 	return errors.Join(unlessUnread(r.print(rep)), err)
+}
+
+// isStop says whether an error is the end that a signal or the deadline has asked for.
+func isStop(err error) bool {
+	var stopped signalError
+	var late deadlineError
+	return errors.As(err, &stopped) || errors.As(err, &late)
 }
 
 // refresh reads what others have committed since.
@@ -104,15 +114,19 @@ func (r *jobRun) leave(ctx context.Context, summary runs.Summary) error {
 	return unlessUnread(err)
 }
 
-// unread is the error of a run that has splits that could not be read to their end, with
-// each file named once.
+// unread is the error of a run that has splits that could not be read to their end, neither
+// here nor, as far as is known, by another task; each file is named once.
 func (r *jobRun) unread() error {
-	if len(r.result.Unread) == 0 {
+	unread := slices.DeleteFunc(slices.Clone(r.result.Unread), func(split *pipeline.SplitError) bool {
+		i, ok := r.run.Plan().Splits.Number(split.ID)
+		return ok && r.run.Committed(i)
+	})
+	if len(unread) == 0 {
 		return nil
 	}
 	e := &pipeline.Error{Remedy: pipeline.FixInput, Phase: pipeline.PhaseRead}
 	var lines, hints []string
-	for _, split := range r.result.Unread {
+	for _, split := range unread {
 		var cause *pipeline.Error
 		if !errors.As(split, &cause) {
 			cause = &pipeline.Error{Remedy: pipeline.TryAgain, Err: split.Err}
@@ -126,7 +140,7 @@ func (r *jobRun) unread() error {
 	}
 	lines, hints = unique(lines), unique(hints)
 	e.Message, e.Hint = lines[0], strings.TrimSpace(strings.Join(hints, " "))
-	if n := len(r.result.Unread); n > 1 {
+	if n := len(unread); n > 1 {
 		e.Message = fmt.Sprintf("%d splits could not be read to their end:\n%s", n, strings.Join(lines, "\n"))
 	}
 	return e
@@ -144,10 +158,8 @@ func unique(texts []string) []string {
 
 func (r *jobRun) report(summary runs.Summary, err error) report.Report {
 	status := report.Done
-	var stopped signalError
-	var late deadlineError
 	switch {
-	case errors.As(err, &stopped), errors.As(err, &late):
+	case isStop(err):
 		status = report.Stopped
 	case err != nil:
 		status = report.Failed
