@@ -31,7 +31,7 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 	case r.finished():
 		return r.sayFinished(ctx)
 	}
-	refreshed := r.refresh(ctx)
+	refreshed := r.refresh(ctx, err)
 	summary := r.summary()
 	open := r.run != nil && summary.Parts < r.run.Plan().Splits.Len()
 	if isStop(err) && r.run != nil && !open && refreshed == nil {
@@ -53,7 +53,9 @@ func (r *jobRun) conclude(ctx context.Context, err error) error {
 	if jsonErr != nil {
 		return errors.Join(err, jsonErr)
 	}
-	if markErr := r.mark(ctx, err, text); markErr != nil {
+	marking, cancel := leaving(ctx, err)
+	defer cancel()
+	if markErr := r.mark(marking, err, text); markErr != nil {
 		if err == nil {
 			err = markErr
 			rep = r.report(summary, err)
@@ -71,11 +73,22 @@ func isStop(err error) bool {
 	return errors.As(err, &stopped) || errors.As(err, &late)
 }
 
-// refresh reads what others have committed since.
-func (r *jobRun) refresh(ctx context.Context) error {
+// leaving bounds what a run has still to tell its output when it was told to end by err: it
+// ends also where the store is away. A run that ends by itself takes the time it needs.
+func leaving(ctx context.Context, err error) (context.Context, context.CancelFunc) {
+	if isStop(err) {
+		return context.WithTimeoutCause(ctx, goodbye, fmt.Errorf("the run was told to end, and has waited %s for an answer", goodbye))
+	}
+	return ctx, func() {}
+}
+
+// refresh reads what others have committed since; the run ends with err.
+func (r *jobRun) refresh(ctx context.Context, err error) error {
 	if r.run == nil {
 		return nil
 	}
+	ctx, cancel := leaving(ctx, err)
+	defer cancel()
 	return r.run.Refresh(ctx)
 }
 
@@ -250,7 +263,7 @@ func (r *jobRun) print(rep report.Report) error {
 
 // sayFinished tells that there was nothing to do.
 func (r *jobRun) sayFinished(ctx context.Context) error {
-	if err := r.refresh(ctx); err != nil {
+	if err := r.refresh(ctx, nil); err != nil {
 		return err
 	}
 	summary := r.summary()

@@ -53,7 +53,7 @@ func TestWhatAnotherTaskHasReadIsNotUnread(t *testing.T) {
 		"2 splits could not be read to their end:\na.jsonl has changed since the run was planned\nb.jsonl has changed since the run was planned",
 		"b.jsonl has changed since the run was planned", "",
 	} {
-		if err := r.refresh(t.Context()); err != nil {
+		if err := r.refresh(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		got := ""

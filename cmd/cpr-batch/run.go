@@ -281,7 +281,11 @@ func (r *jobRun) predict(work, fetch context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { r.keepLogs(context.WithoutCancel(work), logs) }()
+	defer func() {
+		keeping, cancel := leaving(context.WithoutCancel(work), err)
+		defer cancel()
+		r.keepLogs(keeping, logs)
+	}()
 	counters, transfer := new(pipeline.Counters), new(pyworker.Transfer)
 	var pool atomic.Pointer[pyworker.Pool] // nil while the model is made ready
 	r.watch(counters, transfer, &pool)
@@ -323,9 +327,9 @@ func (r *jobRun) engine(ctx, fetch context.Context, place *workplace, counters *
 	job := newJob(r.job, place.pool, source, sink, r.log)
 	job.Counters, job.Before, job.Elsewhere, job.Checkpoint = counters, before, elsewhere, r.job.Checkpoint
 	r.result, err = job.Run(ctx, fetch)
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer cancel()
-	if leaveErr := share.Close(leaving); leaveErr != nil {
+	if leaveErr := share.Close(closing); leaveErr != nil {
 		r.log.Warn("the other tasks are not told that this one has ended: they find out", "reason", leaveErr)
 	}
 	return errors.Join(err, source.Close(), sink.Close())

@@ -131,7 +131,8 @@ func (w *workplace) poolConfig(c placeConfig, staged *pyworker.Staged) pyworker.
 	}
 }
 
-// goodbye is how long ending the workers may take beyond their own time to end.
+// goodbye is how long ending the workers may take beyond their own time to end, and each of
+// what a run that was told to end has still to tell its store.
 const goodbye = 10 * time.Second
 
 // Close ends the workers and removes what the workplace took. It may be called twice.
