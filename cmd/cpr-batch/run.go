@@ -179,7 +179,11 @@ func (r *jobRun) do(work, fetch context.Context, input runs.Input) error {
 			return causeOf(fetch, err)
 		}
 	}
-	if r.flags.overwrite {
+	joins, err := r.joins(fetch)
+	if err != nil {
+		return causeOf(fetch, err)
+	}
+	if r.flags.overwrite && !joins {
 		// Results do not go for a run that can not be planned.
 		planned, err := runs.Spool(fetch, input.Plan(fetch))
 		if err != nil {
@@ -213,8 +217,17 @@ func (r *jobRun) do(work, fetch context.Context, input runs.Input) error {
 	return r.predict(work, fetch)
 }
 
-// overwrite removes the run that is in the output folder, unless it is the one that
-// --run-id names: then this is a further attempt at it.
+// joins says whether the run that --run-id names is in the output folder: then this is a
+// further attempt at it, and nothing is overwritten.
+func (r *jobRun) joins(ctx context.Context) (bool, error) {
+	if r.flags.runID == "" || !r.flags.overwrite {
+		return false, nil
+	}
+	return runs.Holds(ctx, r.store, r.folder, r.flags.runID)
+}
+
+// overwrite removes the run that is in the output folder, unless another task has begun the
+// one that --run-id names meanwhile.
 func (r *jobRun) overwrite(ctx context.Context) error {
 	if r.flags.runID != "" {
 		return runs.Supersede(ctx, r.store, r.folder, r.flags.runID, r.log)

@@ -30,14 +30,31 @@ func Supersede(ctx context.Context, store objects.Store, folder, runID string, l
 		if state.Plan == nil {
 			// A plan that can not be read goes too, but for the reason that it can not be
 			// read now.
-			var e *pipeline.Error
-			if errors.As(err, &e) && e.Remedy == pipeline.FixConfig {
+			if isUnreadable(err) {
 				return true, nil
 			}
 			return state.Condition == Foreign, err
 		}
 		return state.Plan.RunID != runID, state.Plan.Splits.Close()
 	})
+}
+
+// Holds says whether the run in a folder has this ID already, so that Supersede leaves it.
+func Holds(ctx context.Context, store objects.Store, folder, runID string) (bool, error) {
+	state, err := Look(ctx, store, folder)
+	if state.Plan == nil {
+		if isUnreadable(err) {
+			err = nil
+		}
+		return false, err
+	}
+	return state.Plan.RunID == runID, state.Plan.Splits.Close()
+}
+
+// isUnreadable says whether a plan can not be read, however often it is tried.
+func isUnreadable(err error) bool {
+	var e *pipeline.Error
+	return errors.As(err, &e) && e.Remedy == pipeline.FixConfig
 }
 
 // giveWay removes the plan that is there, if it still is and is still abandoned.
