@@ -78,6 +78,9 @@ func (f *taskFlags) place(cmd *cobra.Command, environ func(string) string) (task
 		if environ(p.index) == "" {
 			continue
 		}
+		if p.count == "" && cmd.Flags().Lookup("task-count") == nil {
+			return task{}, fmt.Errorf("%s says that this is one of several tasks, and %s runs in one: give it a job of its own, that is not an indexed one", p.index, cmd.Name())
+		}
 		return p.place(f.count, environ)
 	}
 	if countSet && f.count > 1 {

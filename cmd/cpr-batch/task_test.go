@@ -94,3 +94,16 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("with a short deadline draining begins after %v", got)
 	}
 }
+
+// TestARetryAsksForNoFlagThatItHasNot: it has none of those that say which task it is.
+func TestARetryAsksForNoFlagThatItHasNot(t *testing.T) {
+	t.Parallel()
+	f := taskFlags{wait: "done"}
+	_, err := f.find(&cobra.Command{Use: "retry"}, func(name string) string {
+		return map[string]string{"JOB_COMPLETION_INDEX": "0"}[name]
+	})
+	var e *pipeline.Error
+	if !errors.As(err, &e) || e.Remedy != pipeline.FixConfig || strings.Contains(e.Message, "--task") || !strings.Contains(e.Message, "retry runs in one") {
+		t.Errorf("the error is %v", err)
+	}
+}
