@@ -89,3 +89,16 @@ func TestComposeFails(t *testing.T) {
 	_, err = absent.Object("p").ComposerFrom(absent.Object("o")).Run(t.Context())
 	wantStatusOrAbsent(t, "in a bucket that is not there", err)
 }
+
+func TestAFaultOfEveryOperationCanBeAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, op := range []cloudtest.Op{
+		cloudtest.List, cloudtest.Stat, cloudtest.Read, cloudtest.Write, cloudtest.WriteStart, cloudtest.WriteChunk, cloudtest.WriteCancel,
+		cloudtest.Copy, cloudtest.Compose, cloudtest.Delete, cloudtest.Bucket, cloudtest.Permissions, cloudtest.Other,
+	} {
+		var read cloudtest.Op
+		if err := read.UnmarshalText([]byte(op)); err != nil || read != op {
+			t.Errorf("%q: %q, %v", op, read, err)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func (o *Op) UnmarshalText(text []byte) error {
 	if *o == "any" {
 		*o = Any
 	}
-	if !slices.Contains([]Op{Any, List, Stat, Read, Write, WriteStart, WriteChunk, WriteCancel, Copy, Delete, Bucket, Permissions, Other}, *o) {
+	if !slices.Contains([]Op{Any, List, Stat, Read, Write, WriteStart, WriteChunk, WriteCancel, Copy, Compose, Delete, Bucket, Permissions, Other}, *o) {
 		return fmt.Errorf("unknown operation %q", text)
 	}
 	return nil
