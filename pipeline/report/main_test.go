@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ var began = time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
 
 // finished is a run of two splits, the first of them committed by an earlier attempt.
 func finished() report.Input {
-	splits, err := runs.SplitsOf(pipeline.PlannedSplit{}, pipeline.PlannedSplit{})
+	splits, err := runs.SplitsOf(context.Background(), pipeline.PlannedSplit{}, pipeline.PlannedSplit{})
 	if err != nil {
 		panic(err)
 	}

@@ -22,7 +22,7 @@ func TestAPlanKeepsEveryByteOfAName(t *testing.T) {
 			Limit:  int64(i),
 		})
 	}
-	spooled, err := runs.SplitsOf(splits...)
+	spooled, err := runs.SplitsOf(t.Context(), splits...)
 	if err != nil {
 		t.Fatal(err)
 	}

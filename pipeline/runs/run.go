@@ -52,9 +52,6 @@ func (r *Run) Attempt() string { return r.attempt }
 // in its place.
 func (r *Run) Digest() string { return r.digest }
 
-// Versions are those of what works at this attempt.
-func (r *Run) Versions() Versions { return r.versions }
-
 // Work is where this attempt keeps a file until its part is committed.
 func (r *Run) Work(name string) string { return workName(r.folder, r.attempt, name) }
 

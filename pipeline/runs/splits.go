@@ -57,8 +57,8 @@ func Spool(ctx context.Context, splits iter.Seq2[pipeline.PlannedSplit, error]) 
 }
 
 // SplitsOf keeps splits that are at hand.
-func SplitsOf(splits ...pipeline.PlannedSplit) (*Splits, error) {
-	return Spool(context.Background(), func(yield func(pipeline.PlannedSplit, error) bool) {
+func SplitsOf(ctx context.Context, splits ...pipeline.PlannedSplit) (*Splits, error) {
+	return Spool(ctx, func(yield func(pipeline.PlannedSplit, error) bool) {
 		for _, s := range splits {
 			if !yield(s, nil) {
 				return
