@@ -337,7 +337,9 @@ func TestALivingTaskKeepsItsSplits(t *testing.T) {
 		})
 		after(10*time.Minute, func() { slow.commit(t, s, 1) })
 		passed := passing(func() { k.ends(t) })
-		if passed < 10*time.Minute || passed > 10*time.Minute+5*time.Second {
+		// It looks after half a pause of 2.5 s to one and a half, and not at commits that it has
+		// looked at less than a pause ago.
+		if passed < 10*time.Minute || passed > 10*time.Minute+6250*time.Millisecond {
 			t.Errorf("it waited for %v", passed)
 		}
 		want(t, "told to wait", k.log.count("waiting for them"), 1)
