@@ -122,7 +122,7 @@ func TestTheCommitOfAProcessThatIsGoneMayStillCome(t *testing.T) {
 		}
 	})
 	c.arrive()
-	<-c.ended // to it, too, the service has replied
+	_ = <-c.ended // to it, too, the service has replied
 	c.wantPart(t)
 	for _, name := range c.server.Names("b") {
 		if strings.HasPrefix(name, "out/_cpr-batch/work/"+c.run.Attempt()) {
