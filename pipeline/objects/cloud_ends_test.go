@@ -29,8 +29,7 @@ func TestCloudGivesUpWithTheReason(t *testing.T) {
 	for _, u := range append(uses(), large) {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
-			s := cloudtest.Start(t, "b")
-			c := objects.NewCloudWithin(s.Client(t), 2*time.Second, pieceSize) // long enough for a reply, on any machine
+			s, c := openHasty(t)
 			fill(t, s, "in/a", "in/b")
 			s.Fail(cloudtest.Fault{Op: u.op, Status: 503})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

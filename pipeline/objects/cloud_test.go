@@ -42,7 +42,7 @@ func openCloud(t *testing.T) (*cloudtest.Server, *objects.Cloud) {
 func openHasty(t *testing.T) (*cloudtest.Server, *objects.Cloud) {
 	t.Helper()
 	s := cloudtest.Start(t, "b")
-	return s, objects.NewCloudWithin(s.Client(t), time.Second, pieceSize)
+	return s, objects.NewCloudWithin(s.Client(t), 2*time.Second, pieceSize)
 }
 
 // openSmall is openCloud with a store that uploads in small pieces.
