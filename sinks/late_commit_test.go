@@ -122,7 +122,9 @@ func TestTheCommitOfAProcessThatIsGoneMayStillCome(t *testing.T) {
 		}
 	})
 	c.arrive()
-	_ = <-c.ended // to it, too, the service has replied
+	if err := <-c.ended; err != nil { // to it, too, the service has replied
+		t.Error(err)
+	}
 	c.wantPart(t)
 	for _, name := range c.server.Names("b") {
 		if strings.HasPrefix(name, "out/_cpr-batch/work/"+c.run.Attempt()) {
